@@ -1,0 +1,5 @@
+export * from './bpos.ts'
+export * from './btree-ids.ts'
+export * from './errors.ts'
+export * from './key-type.ts'
+export * from './key.ts'

@@ -1,0 +1,47 @@
+/**
+ * The codecs a volume needs: checksums, ciphers and compression, behind one interface, so that the database itself
+ * imports no library and no platform. All calls are synchronous and take ordinary and shared memory alike.
+ *
+ * Sources: format chapters 1 (checksums, encryption), 5 (string hashes) and 6 (compression).
+ */
+
+/** A checksum result or state of 64 bits in two unsigned halves: no bigint on the data path. */
+export interface U64Halves {
+  lo: number
+  hi: number
+}
+
+/** A codec was given bytes that it can't decode. */
+export class CodecError extends Error {
+  override readonly name = 'CodecError'
+}
+
+export interface Codecs {
+  /** CRC-32C continued from `crc` over `data`, no inversion at either end. Returns an unsigned 32-bit number. */
+  crc32c(crc: number, data: Uint8Array): number
+  /** CRC-64/ECMA-182 (most significant bit first), continued in place in `crc`, no inversion at either end. */
+  crc64(crc: U64Halves, data: Uint8Array): void
+  /** XXH64 with seed 0 of `data`, stored to `out`. */
+  xxh64(out: U64Halves, data: Uint8Array): void
+  /** SHA-256 digest, 32 bytes. */
+  sha256(data: Uint8Array): Uint8Array
+
+  /** XORs `data` in place with the ChaCha20 key stream; `nonce` is the four words d0..d3 of format chapter 1, 9.1. */
+  chacha20(key: Uint8Array, nonce: Uint32Array, data: Uint8Array): void
+  /** Poly1305 tag (16 bytes, to `tag`) of `data` under the 32-byte one-time key. */
+  poly1305(tag: Uint8Array, key: Uint8Array, data: Uint8Array): void
+  /** scrypt of `passphrase` with `salt`; returns `length` bytes. */
+  scrypt(
+    passphrase: Uint8Array,
+    salt: Uint8Array,
+    cost: { logN: number; r: number; p: number },
+    length: number,
+  ): Uint8Array
+
+  /** Decodes one raw LZ4 block until `target` is full; bytes of `source` behind that are ignored. Throws CodecError. */
+  lz4Decompress(target: Uint8Array, source: Uint8Array): void
+  /** Decodes one raw DEFLATE stream, which must fill `target` exactly; padding behind it is ignored. Throws CodecError. */
+  inflateRaw(target: Uint8Array, source: Uint8Array): void
+  /** Decodes one zstd frame, given exactly, which must fill `target` exactly. Throws CodecError. */
+  zstdDecompress(target: Uint8Array, source: Uint8Array): void
+}

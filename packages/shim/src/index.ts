@@ -1,0 +1,2 @@
+export * from './block-device.ts'
+export * from './codecs.ts'
