@@ -1,1 +1,3 @@
+export * from './decimal.ts'
 export * from './struct.ts'
+export * from './text.ts'
