@@ -1,5 +1,6 @@
 export * from './bpos.ts'
 export * from './btree-ids.ts'
 export * from './errors.ts'
+export * from './extent-entries.ts'
 export * from './key-type.ts'
 export * from './key.ts'
