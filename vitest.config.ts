@@ -1,19 +1,29 @@
-import { defineConfig } from 'vitest/config'
-import { fileURLToPath } from 'node:url'
+/**
+ * Tests run on the sources, whatever has been built: every workspace package is resolved to its `src/index.ts`.
+ * COWHERD_TEST_REPORT names a file that gets the results as JSON besides what is printed (CI counts from it).
+ */
 
-const source = (folder: string) => fileURLToPath(new URL(`${folder}/src/index.ts`, import.meta.url))
-const folders = [
-  'packages/kernel-lib',
-  'packages/shim',
-  'packages/store',
-  'packages/db',
-  'packages/fs',
-  'tools/fixtures',
-]
+import { existsSync, readdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+const root = fileURLToPath(new URL('.', import.meta.url))
+const report = process.env['COWHERD_TEST_REPORT']
+
+const alias = Object.fromEntries(
+  ['packages', 'tools'].flatMap((folder) =>
+    readdirSync(root + folder)
+      .map((name) => [`@cowherd/${name}`, `${root}${folder}/${name}/src/index.ts`])
+      .filter(([, source]) => source !== undefined && existsSync(source)),
+  ),
+)
 
 export default defineConfig({
-  resolve: {
-    alias: Object.fromEntries(folders.map((folder) => [folder.replace(/^.*\//, '@cowherd/'), source(folder)])),
+  resolve: { alias },
+  test: {
+    include: ['{packages,apps,tools}/**/*.test.ts'],
+    exclude: ['**/node_modules/**', '**/dist/**'],
+    reporters: report === undefined ? ['default'] : ['default', 'json'],
+    ...(report === undefined ? {} : { outputFile: { json: report } }),
   },
-  test: { include: ['{packages,apps,tools}/**/*.test.ts'], exclude: ['**/node_modules/**', '**/dist/**'] },
 })
