@@ -10,13 +10,13 @@ import { defineConfig } from 'vitest/config'
 const root = fileURLToPath(new URL('.', import.meta.url))
 const report = process.env['COWHERD_TEST_REPORT']
 
-const alias = Object.fromEntries(
-  ['packages', 'tools'].flatMap((folder) =>
-    readdirSync(root + folder)
-      .map((name) => [`@cowherd/${name}`, `${root}${folder}/${name}/src/index.ts`])
-      .filter(([, source]) => source !== undefined && existsSync(source)),
-  ),
-)
+const alias: Record<string, string> = {}
+for (const folder of ['packages', 'tools']) {
+  for (const name of readdirSync(root + folder)) {
+    const source = `${root}${folder}/${name}/src/index.ts`
+    if (existsSync(source)) alias[`@cowherd/${name}`] = source
+  }
+}
 
 export default defineConfig({
   resolve: { alias },
