@@ -1,2 +1,5 @@
 export * from './block-device.ts'
 export * from './codecs.ts'
+export * from './holders.ts'
+export * from './lock.ts'
+export * from './native.ts'

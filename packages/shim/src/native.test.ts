@@ -1,0 +1,76 @@
+import { spawnSync } from 'node:child_process'
+import { closeSync, lstatSync, mkdtempSync, openSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { loadNative } from './native.ts'
+
+const native = loadNative()
+const root = process.getuid?.() === 0
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+
+let folder: string
+beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'cowherd-native-'))))
+afterEach(() => rmSync(folder, { recursive: true }))
+
+test('COWHERD_NO_KOFFI=1 does without', () => {
+  process.env['COWHERD_NO_KOFFI'] = '1'
+  try {
+    expect(loadNative()).toBeUndefined()
+  } finally {
+    delete process.env['COWHERD_NO_KOFFI']
+  }
+  expect(loadNative()).toBe(native)
+})
+
+describe.skipIf(native === undefined)('native calls', () => {
+  if (native === undefined) return
+
+  test('times to the nanosecond, on links themselves, before 1970 too', () => {
+    const file = join(folder, 'file')
+    const link = join(folder, 'link')
+    writeFileSync(file, 'x')
+    symlinkSync('file', link)
+    native.setTimes(bytes(file), 1_234_567_890_123_456_789n, -1n)
+    native.setTimes(bytes(link), 5n, 1_000_000_001n)
+    const stat = statSync(file, { bigint: true })
+    expect([stat.atimeNs, stat.mtimeNs]).toEqual([1_234_567_890_123_456_789n, -1n])
+    expect(lstatSync(link, { bigint: true }).mtimeNs).toBe(1_000_000_001n)
+    const fd = openSync(file, 'r+')
+    native.setTimesOfOpen(fd, 1n, 2n)
+    closeSync(fd)
+    expect(statSync(file, { bigint: true }).mtimeNs).toBe(2n)
+  })
+
+  test('extended attributes, also empty and binary ones', () => {
+    const file = join(folder, 'file')
+    writeFileSync(file, 'x')
+    native.setXattr(bytes(file), 'user.binary', new Uint8Array([0, 1, 255]))
+    native.setXattr(bytes(file), 'user.empty', new Uint8Array(0))
+    const shown = spawnSync('getfattr', ['-e', 'hex', '-d', '--absolute-names', file]).stdout?.toString()
+    if (shown !== undefined) {
+      expect(shown).toContain('user.binary=0x0001ff')
+      expect(shown).toContain('user.empty')
+    }
+  })
+
+  test('fifos and, as root, device nodes with large numbers', () => {
+    native.mknod(bytes(join(folder, 'fifo')), 0o010600, 0, 0)
+    expect(statSync(join(folder, 'fifo')).isFIFO()).toBe(true)
+    if (!root) return
+    native.mknod(bytes(join(folder, 'disk')), 0o060600, 259, 70000)
+    const stat = statSync(join(folder, 'disk'), { bigint: true })
+    expect(stat.isBlockDevice()).toBe(true)
+    expect(
+      spawnSync('stat', ['-c', '%t:%T', join(folder, 'disk')])
+        .stdout.toString()
+        .trim(),
+    ).toBe('103:11170')
+  })
+
+  test('failures carry the errno name and the call', () => {
+    const call = (): void => native.setXattr(bytes(join(folder, 'none')), 'user.a', new Uint8Array(1))
+    expect(call).toThrow(expect.objectContaining({ code: 'ENOENT', syscall: expect.stringMatching(/setxattr$/) }))
+    expect(() => native.setTimes(bytes('a\0b'), 0n, 0n)).toThrow('EINVAL')
+  })
+})

@@ -1,0 +1,188 @@
+/**
+ * System calls that Node lacks, through koffi: the only file that knows of it.
+ *
+ * koffi is an optional dependency and is loaded when first asked for (20 ms). Everything here is an ability that a caller
+ * can do without: `loadNative` returns undefined where koffi is missing, unsupported, or switched off by the environment
+ * variable COWHERD_NO_KOFFI=1, and each function is bound when first called, so that a C library without one of them
+ * still serves the rest. Calls are synchronous. Paths are bytes without NUL, since names on a volume need not be UTF-8.
+ *
+ * Sources: flock(2), fcntl(2), lsetxattr(2), mknod(2), utimensat(2), and setxattr(2) of macOS.
+ */
+
+import { createRequire } from 'node:module'
+import { getSystemErrorName } from 'node:util'
+
+/** A system call failed. `code` is the errno name. */
+export class NativeError extends Error {
+  override readonly name = 'NativeError'
+  readonly code: string
+  readonly syscall: string
+
+  constructor(code: string, syscall: string) {
+    super(`${syscall}: ${code}`)
+    this.code = code
+    this.syscall = syscall
+  }
+}
+
+export interface Native {
+  /** Takes a flock(2) lock without waiting. Returns false if someone else's lock is in the way. Throws NativeError. */
+  flock(fd: number, kind: 'shared' | 'exclusive'): boolean
+  /**
+   * True if anyone, the kernel included, has the file behind `fd` open for writing; undefined if that can't be told.
+   * `fd` must be open for reading only. Linux, regular files.
+   */
+  isOpenForWriting(fd: number): boolean | undefined
+  /** Sets one extended attribute of `path` itself, not of what a symbolic link there points to. Throws NativeError. */
+  setXattr(path: Uint8Array, name: string, value: Uint8Array): void
+  /** Makes a device node, fifo or socket; `mode` holds type and permissions (the umask applies). Throws NativeError. */
+  mknod(path: Uint8Array, mode: number, major: number, minor: number): void
+  /** Sets the times (ns since 1970) of `path` itself. Throws NativeError. */
+  setTimes(path: Uint8Array, atimeNs: bigint, mtimeNs: bigint): void
+  /** Sets the times (ns since 1970) of an open file. Throws NativeError. */
+  setTimesOfOpen(fd: number, atimeNs: bigint, mtimeNs: bigint): void
+}
+
+/** The native calls, or undefined where there are none. The first call decides for the process. */
+export function loadNative(): Native | undefined {
+  if (process.env['COWHERD_NO_KOFFI'] === '1') return undefined
+  loaded ??= { native: bind() }
+  return loaded.native
+}
+
+let loaded: { native: Native | undefined } | undefined
+
+const LOCK_SH = 1
+const LOCK_EX = 2
+const LOCK_NB = 4
+const F_SETSIG = 10
+const F_SETLEASE = 1024
+const F_RDLCK = 0
+const F_UNLCK = 2
+const SIGURG = 23
+const AT_FDCWD = process.platform === 'darwin' ? -2 : -100
+const AT_SYMLINK_NOFOLLOW = process.platform === 'darwin' ? 0x20 : 0x100
+const XATTR_NOFOLLOW_MACOS = 1
+
+type NativeCall = (...values: unknown[]) => number
+
+function bind(): Native | undefined {
+  if (process.platform === 'win32') return undefined
+  let koffi: typeof import('koffi')
+  let library: ReturnType<typeof koffi.load>
+  try {
+    koffi = createRequire(import.meta.url)('koffi')
+    library = koffi.load(null)
+  } catch {
+    return undefined // not installed, or not for this platform
+  }
+  const mac = process.platform === 'darwin'
+
+  const bound = new Map<string, NativeCall>()
+  const call = (prototype: string, ...values: unknown[]): number => {
+    let found = bound.get(prototype)
+    if (found === undefined) {
+      try {
+        found = library.func(prototype) as NativeCall
+      } catch {
+        throw new NativeError('ENOSYS', syscallName(prototype))
+      }
+      bound.set(prototype, found)
+    }
+    return found(...values)
+  }
+  const check = (prototype: string, ...values: unknown[]): void => {
+    if (call(prototype, ...values) === -1) {
+      throw new NativeError(getSystemErrorName(-koffi.errno()), syscallName(prototype))
+    }
+  }
+  const fcntl = (fd: number, operation: number, value: number): number =>
+    call('int fcntl(int fd, int op, ...)', fd, operation, 'int', value)
+
+  // struct timespec is two longs
+  const wide = koffi.sizeof('long') === 8
+  const timesWide = new BigInt64Array(4)
+  const timesNarrow = new Int32Array(4)
+  const times = (atimeNs: bigint, mtimeNs: bigint): BigInt64Array | Int32Array => {
+    setTimespec(timesWide, 0, atimeNs)
+    setTimespec(timesWide, 2, mtimeNs)
+    if (wide) return timesWide
+    for (let i = 0; i < 4; i++) timesNarrow[i] = Number(BigInt.asIntN(32, timesWide[i] ?? 0n))
+    return timesNarrow
+  }
+
+  return {
+    flock(fd, kind) {
+      try {
+        check('int flock(int fd, int op)', fd, (kind === 'shared' ? LOCK_SH : LOCK_EX) | LOCK_NB)
+        return true
+      } catch (error) {
+        if (error instanceof NativeError && (error.code === 'EAGAIN' || error.code === 'EWOULDBLOCK')) return false
+        throw error
+      }
+    },
+    isOpenForWriting(fd) {
+      if (process.platform !== 'linux') return undefined
+      // A read lease is granted only while nobody has the file open for writing. It is given back at once; should
+      // someone open the file in between, the signal that breaks the lease must be one that does no harm.
+      fcntl(fd, F_SETSIG, SIGURG)
+      if (fcntl(fd, F_SETLEASE, F_RDLCK) === -1) {
+        return getSystemErrorName(-koffi.errno()) === 'EAGAIN' ? true : undefined
+      }
+      fcntl(fd, F_SETLEASE, F_UNLCK)
+      return false
+    },
+    setXattr(path, name, value) {
+      const text = cString(path)
+      if (mac) {
+        const prototype =
+          'int setxattr(const void *path, const char *name, const void *value, size_t size, uint32_t position, int options)'
+        check(prototype, text, name, value, value.length, 0, XATTR_NOFOLLOW_MACOS)
+        return
+      }
+      const prototype = 'int lsetxattr(const void *path, const char *name, const void *value, size_t size, int flags)'
+      check(prototype, text, name, value, value.length, 0)
+    },
+    mknod(path, mode, major, minor) {
+      if (mac) {
+        check('int mknod(const void *path, uint16_t mode, int32_t dev)', cString(path), mode, (major << 24) | minor)
+        return
+      }
+      check('int mknod(const void *path, uint32_t mode, uint64_t dev)', cString(path), mode, makedev(major, minor))
+    },
+    setTimes(path, atimeNs, mtimeNs) {
+      const prototype = 'int utimensat(int dirfd, const void *path, const void *times, int flags)'
+      check(prototype, AT_FDCWD, cString(path), times(atimeNs, mtimeNs), AT_SYMLINK_NOFOLLOW)
+    },
+    setTimesOfOpen(fd, atimeNs, mtimeNs) {
+      check('int futimens(int fd, const void *times)', fd, times(atimeNs, mtimeNs))
+    },
+  }
+}
+
+/** `path` with the NUL that ends a C string. */
+function cString(path: Uint8Array): Uint8Array {
+  if (path.includes(0)) throw new NativeError('EINVAL', 'path')
+  const text = new Uint8Array(path.length + 1)
+  text.set(path)
+  return text
+}
+
+/** Linux' 64-bit device number. */
+function makedev(major: number, minor: number): bigint {
+  const wideMajor = BigInt(major)
+  const wideMinor = BigInt(minor)
+  return (
+    (wideMinor & 0xffn) | ((wideMajor & 0xfffn) << 8n) | ((wideMinor & ~0xffn) << 12n) | ((wideMajor & ~0xfffn) << 32n)
+  )
+}
+
+function setTimespec(target: BigInt64Array, at: number, timeNs: bigint): void {
+  const nanoseconds = ((timeNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n
+  target[at] = (timeNs - nanoseconds) / 1_000_000_000n
+  target[at + 1] = nanoseconds
+}
+
+function syscallName(prototype: string): string {
+  return /(\w+)\(/.exec(prototype)?.[1] ?? prototype
+}
