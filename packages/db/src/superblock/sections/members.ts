@@ -1,0 +1,158 @@
+/**
+ * Sections `members_v1` and `members_v2`: one record for each device slot of the volume, by device index.
+ *
+ * `members_v2` is the truth where it exists; it brings its own record size, so that shorter (older) and longer (newer)
+ * records can be read. `members_v1` must always exist and holds the first 56 bytes of each record.
+ * A slot whose uuid is zero is unused: its device was removed. Format chapter 1, 4.1 and 4.2.
+ */
+
+import { array, bits64, bytes, pad, struct, u16, u32, u64, u8, type ValueOf } from '@cowherd/kernel-lib'
+import type { DeviceShape } from '../../key-type.ts'
+import { allZero } from '../magic.ts'
+import { Malformed } from '../malformed.ts'
+import { findSection, requireBytes, SectionHeader, sectionName, viewOf, type Section } from './section.ts'
+
+export const MemberRecord = struct({
+  uuid: bytes(16),
+  nbuckets: u64,
+  firstBucket: u16,
+  bucketSize: u16, // sectors
+  btreeBitmapShift: u8,
+  pad: pad(3),
+  lastMount: u64, // seconds since 1970
+  flags: bits64({
+    state: [0, 4],
+    discard: [14, 15],
+    dataAllowed: [15, 20],
+    group: [20, 28], // disk group + 1
+    durability: [28, 30], // durability + 1, 0 = default
+    freespaceInitialized: [30, 31],
+  }),
+  iops: array(u32, 4), // the v1 record ends in the middle of these
+  errors: array(u64, 3),
+  errorsAtReset: array(u64, 3),
+  errorsResetTime: u64,
+  seq: u64,
+  btreeAllocatedBitmap: u64,
+  lastJournalBucket: u32, // index in the device's journal list
+  lastJournalBucketOffset: u32, // sectors
+})
+
+const MEMBER_V1_BYTES = 56
+const MembersV2Header = struct({ header: SectionHeader, memberBytes: u16, pad: pad(6) })
+const BUCKETS_MIN = 64
+const BUCKETS_MAX = 0x7fffffff - 64
+
+export const MEMBER_STATES = ['rw', 'ro', 'failed', 'spare'] as const
+export type MemberState = (typeof MEMBER_STATES)[number] | 'unknown'
+
+/** One device slot of the volume. */
+export interface Member extends DeviceShape {
+  /** Device index: how pointers and replicas entries name the device. */
+  readonly index: number
+  /** False for a slot without a device (removed): its other fields mean nothing. */
+  readonly alive: boolean
+  readonly uuid: Uint8Array
+  readonly bucketCount: number
+  readonly firstBucket: number
+  readonly bucketSectors: number
+  readonly durability: number
+  readonly state: MemberState
+  readonly discard: boolean
+  /** Data types that may be allocated here: bit = data type. */
+  readonly dataAllowed: number
+  /** Index of its disk group (the leaf of its label), undefined without a label. */
+  readonly group: number | undefined
+  readonly freespaceInitialized: boolean
+  /** Seconds since 1970, 0 = never. */
+  readonly lastMount: bigint
+  /** Sequential read and write, random read and write. Unused. */
+  readonly iops: readonly number[]
+  /** I/O errors: read, write, checksum. */
+  readonly errors: readonly bigint[]
+  readonly errorsAtReset: readonly bigint[]
+  /** Seconds since 1970, 0 = never. */
+  readonly errorsResetTime: bigint
+  /** Sequence number of the last superblock write in which the device took part. */
+  readonly seq: bigint
+  /** Bit k: btree nodes may lie in sectors [k << btreeBitmapShift, (k + 1) << btreeBitmapShift). */
+  readonly btreeBitmap: bigint
+  readonly btreeBitmapShift: number
+  /** Where journal writing goes on after a clean shutdown: index in the journal's bucket list, and sectors used there. */
+  readonly lastJournalBucket: number
+  readonly lastJournalBucketSectors: number
+}
+
+/** What the fixed part demands of each member. */
+export interface MemberLimits {
+  readonly deviceCount: number
+  readonly blockSectors: number
+  readonly btreeNodeSectors: number
+}
+
+/** All member slots from whichever section holds the truth. Throws Malformed. */
+export function readMembers(sections: readonly Section[], limits: MemberLimits): Member[] {
+  const v1 = findSection(sections, 'members_v1')
+  if (v1 === undefined) throw new Malformed('section members_v1 is missing')
+  const v1Members = records(v1, SectionHeader.size, MEMBER_V1_BYTES, limits)
+  const v2 = findSection(sections, 'members_v2')
+  if (v2 === undefined) return v1Members
+  requireBytes(v2, MembersV2Header.size)
+  return records(v2, MembersV2Header.size, MembersV2Header.read(viewOf(v2.bytes), 0).memberBytes, limits)
+}
+
+function records(section: Section, from: number, stride: number, limits: MemberLimits): Member[] {
+  const name = sectionName(section.type)
+  if (stride < MEMBER_V1_BYTES) throw new Malformed(`section ${name}: records of ${stride} bytes are too short`)
+  requireBytes(section, from + stride * limits.deviceCount)
+  return Array.from({ length: limits.deviceCount }, (_, index) => {
+    const at = from + index * stride
+    const record = MemberRecord.readPadded(section.bytes.subarray(at, at + stride))
+    checkRecord(record, `section ${name}: device ${index}`, limits)
+    return decodeMember(record, index)
+  })
+}
+
+function checkRecord(record: ValueOf<typeof MemberRecord>, where: string, limits: MemberLimits): void {
+  const { nbuckets, firstBucket, bucketSize } = record
+  if (nbuckets > BUCKETS_MAX) throw new Malformed(`${where} has too many buckets (${nbuckets})`)
+  if (Number(nbuckets) - firstBucket < BUCKETS_MIN) {
+    throw new Malformed(`${where} has too few buckets (${nbuckets} from ${firstBucket} on, at least ${BUCKETS_MIN})`)
+  }
+  if (bucketSize < limits.blockSectors) {
+    throw new Malformed(`${where}: buckets of ${bucketSize} sectors are smaller than a block (${limits.blockSectors})`)
+  }
+  if (bucketSize < limits.btreeNodeSectors) {
+    throw new Malformed(
+      `${where}: buckets of ${bucketSize} sectors are smaller than a btree node (${limits.btreeNodeSectors})`,
+    )
+  }
+}
+
+function decodeMember(record: ValueOf<typeof MemberRecord>, index: number): Member {
+  const { flags } = record
+  return {
+    index,
+    alive: !allZero(record.uuid),
+    uuid: record.uuid,
+    bucketCount: Number(record.nbuckets),
+    firstBucket: record.firstBucket,
+    bucketSectors: record.bucketSize,
+    durability: flags.durability === 0 ? 1 : flags.durability - 1,
+    state: MEMBER_STATES[flags.state] ?? 'unknown',
+    discard: flags.discard === 1,
+    dataAllowed: flags.dataAllowed,
+    group: flags.group === 0 ? undefined : flags.group - 1,
+    freespaceInitialized: flags.freespaceInitialized === 1,
+    lastMount: record.lastMount,
+    iops: record.iops,
+    errors: record.errors,
+    errorsAtReset: record.errorsAtReset,
+    errorsResetTime: record.errorsResetTime,
+    seq: record.seq,
+    btreeBitmap: record.btreeAllocatedBitmap,
+    btreeBitmapShift: record.btreeBitmapShift,
+    lastJournalBucket: record.lastJournalBucket,
+    lastJournalBucketSectors: record.lastJournalBucketOffset,
+  }
+}

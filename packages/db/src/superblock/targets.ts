@@ -1,0 +1,36 @@
+/**
+ * Targets: where data should go, in options and inodes: a device or a disk group (label) by number.
+ * 0 is none, 1 to 256 a device, from 257 on a disk group. Format chapter 1, 3.7.
+ */
+
+import { uuidText } from '@cowherd/kernel-lib'
+import { groupPath } from './sections/disk-groups.ts'
+import type { Superblock } from './superblock.ts'
+
+const FIRST_GROUP = 257
+
+export type Target =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'device'; readonly index: number }
+  | { readonly kind: 'group'; readonly index: number }
+
+/** What the stored number means. */
+export function decodeTarget(target: number): Target {
+  if (target === 0) return { kind: 'none' }
+  return target < FIRST_GROUP ? { kind: 'device', index: target - 1 } : { kind: 'group', index: target - FIRST_GROUP }
+}
+
+/** As `show-super` prints it: `none`, the dotted path of a group, or `Device UUID (index)`. */
+export function targetText(number: number, superblock: Superblock): string {
+  const target = decodeTarget(number)
+  switch (target.kind) {
+    case 'none':
+      return 'none'
+    case 'group':
+      return groupPath(superblock.diskGroups, target.index) ?? `invalid group ${target.index}`
+    case 'device': {
+      const member = superblock.members[target.index]
+      return member?.alive === true ? `Device ${uuidText(member.uuid)} (${target.index})` : `Bad device ${target.index}`
+    }
+  }
+}
