@@ -1,1 +1,3 @@
-export {}
+export { openStore, type OpenStoreOptions } from './file-store.ts'
+export { memoryStore, type Pages } from './memory-store.ts'
+export { parseVolume } from './volume-name.ts'
