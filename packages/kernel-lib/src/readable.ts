@@ -25,3 +25,21 @@ export function uuidText(uuid: Uint8Array): string {
 export function hexText(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
+
+/** `text` padded to `width` columns, with one space at least: the first column of a table. */
+export function column(text: string, width: number): string {
+  return text.length < width ? text.padEnd(width) : `${text} `
+}
+
+const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat']
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
+
+/** Seconds since 1970 as local time in the form of ctime(3), `Sun Nov 22 14:22:26 2026`. */
+export function localTimeText(seconds: bigint): string {
+  const date = new Date(Number(seconds) * 1000)
+  if (Number.isNaN(date.getTime())) return '(invalid date)'
+  const two = (value: number) => String(value).padStart(2, '0')
+  const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(':')
+  const day = String(date.getDate()).padStart(2)
+  return `${DAYS[date.getDay()]} ${MONTHS[date.getMonth()]} ${day} ${time} ${date.getFullYear()}`
+}

@@ -25,3 +25,9 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 export function allZero(bytes: Uint8Array): boolean {
   return bytes.every((byte) => byte === 0)
 }
+
+/** The bytes before the first NUL. */
+export function untilNul(bytes: Uint8Array): Uint8Array {
+  const end = bytes.indexOf(0)
+  return end < 0 ? bytes : bytes.subarray(0, end)
+}

@@ -6,7 +6,7 @@
  * devices (`assemble`). It is never changed.
  */
 
-import { array, bytes, pad, struct, u16, u32, u64, u8 } from '@cowherd/kernel-lib'
+import { array, bytes, pad, struct, u16, u32, u64, u8, type ValueOf } from '@cowherd/kernel-lib'
 import { Layout, type LayoutRecord } from './layout.ts'
 import type { Options } from './options.ts'
 import type { SeqRange } from './sections/blacklist.ts'
@@ -24,10 +24,6 @@ import type { Section } from './sections/section.ts'
 
 /** Sector of the first copy, unless another place is given by hand. */
 export const SUPERBLOCK_SECTOR = 8
-/** Slots for devices at most. */
-export const MEMBERS_MAX = 64
-/** Device index "none" in pointers and replicas entries. */
-export const MEMBER_INVALID = 255
 
 /** The fixed part, 752 bytes. */
 export const SuperblockHead = struct({
@@ -54,6 +50,8 @@ export const SuperblockHead = struct({
   compat: array(u64, 2),
   layout: Layout,
 })
+
+export type SuperblockHeadValue = ValueOf<typeof SuperblockHead>
 
 /** One superblock, read and valid. Sections that are absent are empty lists, or undefined where that makes a difference. */
 export interface Superblock {

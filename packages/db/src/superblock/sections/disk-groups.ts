@@ -3,6 +3,22 @@
  * group that its label's last part names, and to that one's ancestors. Format chapter 1, 4.6.
  */
 
+import { bits64, bytes, decodeUtf8, struct, u64 } from '@cowherd/kernel-lib'
+import { Malformed } from '../malformed.ts'
+import { untilNul } from '../magic.ts'
+import type { Member } from './members.ts'
+import { findSection, SectionHeader, viewOf, type Section } from './section.ts'
+
+export const DiskGroupRecord = struct({
+  label: bytes(32), // NUL-padded, or full
+  flags: bits64({
+    deleted: [0, 1],
+    dataAllowed: [1, 6],
+    parent: [6, 24], // parent's index + 1
+  }),
+  flags1: u64,
+})
+
 export interface DiskGroup {
   /** One component of a dotted label. */
   readonly label: string
@@ -21,4 +37,53 @@ export function groupPath(groups: readonly DiskGroup[], index: number): string |
     labels.unshift(groups[at].label)
   }
   return labels.join('.')
+}
+
+/** All groups by index, deleted ones too; none if there is no section. Throws Malformed, also if a member's is missing. */
+export function readDiskGroups(sections: readonly Section[], members: readonly Member[]): DiskGroup[] {
+  const section = findSection(sections, 'disk_groups')
+  const groups = section === undefined ? [] : groupsOf(section)
+  checkLabels(groups)
+  for (const member of members) {
+    if (member.group === undefined) continue
+    const group = groups[member.group] as DiskGroup | undefined
+    if (group === undefined)
+      throw new Malformed(`device ${member.index} has label ${member.group}, which doesn't exist`)
+    if (group.deleted) throw new Malformed(`device ${member.index} has label ${member.group}, which was deleted`)
+  }
+  return groups
+}
+
+/** As `show-super` prints the section: one line, without an end. */
+export function printDiskGroups(section: Section): string {
+  return groupsOf(section)
+    .map(({ label, parent, deleted }) =>
+      deleted ? '[deleted]' : `[parent ${parent === undefined ? 0 : parent + 1} name ${label}]`,
+    )
+    .join(' ')
+}
+
+function groupsOf(section: Section): DiskGroup[] {
+  const view = viewOf(section.bytes)
+  const count = Math.floor((section.bytes.length - SectionHeader.size) / DiskGroupRecord.size)
+  return Array.from({ length: count }, (_, i) => {
+    const { label, flags } = DiskGroupRecord.read(view, SectionHeader.size + i * DiskGroupRecord.size)
+    return {
+      label: decodeUtf8(untilNul(label)),
+      parent: flags.parent === 0 ? undefined : flags.parent - 1,
+      deleted: flags.deleted === 1,
+      dataAllowed: flags.dataAllowed,
+    }
+  })
+}
+
+function checkLabels(groups: readonly DiskGroup[]): void {
+  const seen = new Set<string>()
+  groups.forEach(({ label, parent, deleted }, index) => {
+    if (deleted) return
+    if (label === '') throw new Malformed(`section disk_groups: label ${index} is empty`)
+    const path = `${parent} ${label}`
+    if (seen.has(path)) throw new Malformed(`section disk_groups: label '${label}' occurs twice`)
+    seen.add(path)
+  })
 }

@@ -12,6 +12,11 @@ import { allZero } from '../magic.ts'
 import { Malformed } from '../malformed.ts'
 import { findSection, requireBytes, SectionHeader, sectionName, viewOf, type Section } from './section.ts'
 
+/** Slots for devices at most. */
+export const MEMBERS_MAX = 64
+/** Device index "none" in pointers and replicas entries. */
+export const MEMBER_INVALID = 255
+
 export const MemberRecord = struct({
   uuid: bytes(16),
   nbuckets: u64,

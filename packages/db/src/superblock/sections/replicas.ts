@@ -4,6 +4,11 @@
  * in which every entry requires one device. Format chapter 1, 4.4.
  */
 
+import { dataTypeName } from '../../data-types.ts'
+import { Malformed } from '../malformed.ts'
+import { MEMBER_INVALID, type Member } from './members.ts'
+import { findSection, SECTION_NAMES, SectionHeader, sectionName, type Section, type SectionName } from './section.ts'
+
 export interface ReplicasEntry {
   /** Data type number (`DATA_TYPES`). */
   readonly dataType: number
@@ -11,4 +16,59 @@ export interface ReplicasEntry {
   readonly required: number
   /** Device indices, ascending; 255 stands for none. */
   readonly devices: readonly number[]
+}
+
+/** The entries of whichever section counts; none if there is neither. Throws Malformed. */
+export function readReplicas(sections: readonly Section[], members: readonly Member[]): ReplicasEntry[] {
+  const v0 = findSection(sections, 'replicas_v0')
+  const v1 = findSection(sections, 'replicas')
+  const entries0 = v0 === undefined ? [] : checkedEntries('replicas_v0', entriesOf(v0), members)
+  const entries1 = v1 === undefined ? [] : checkedEntries('replicas', entriesOf(v1), members)
+  return v1 === undefined ? entries0 : entries1
+}
+
+/** As `show-super` prints the section. */
+export function printReplicas(section: Section): string {
+  const entries = entriesOf(section).map(({ dataType, required, devices }) => {
+    const needed = section.type === REPLICAS_V0 ? '' : `${required}/`
+    return `${dataTypeName(dataType)}: ${needed}${devices.length} [${devices.join(' ')}]`
+  })
+  return `${entries.join(' ')}\n`
+}
+
+const REPLICAS_V0 = SECTION_NAMES.indexOf('replicas_v0')
+
+/** Entries are packed; zeros behind the last one. */
+function entriesOf({ type, bytes }: Section): ReplicasEntry[] {
+  const headerBytes = type === REPLICAS_V0 ? 2 : 3
+  const entries: ReplicasEntry[] = []
+  for (let at = SectionHeader.size; at < bytes.length && bytes[at] !== 0;) {
+    const end = at + headerBytes + (bytes[at + 1] ?? 0)
+    if (end > bytes.length) throw new Malformed(`section ${sectionName(type)}: an entry runs past the end`)
+    const required = type === REPLICAS_V0 ? 1 : bytes[at + 2]
+    entries.push({ dataType: bytes[at], required, devices: [...bytes.subarray(at + headerBytes, end)] })
+    at = end
+  }
+  return entries
+}
+
+function checkedEntries(
+  name: SectionName,
+  entries: readonly ReplicasEntry[],
+  members: readonly Member[],
+): ReplicasEntry[] {
+  const seen = new Set<string>()
+  return entries.map((entry) => {
+    const devices = [...entry.devices].sort((a, b) => a - b)
+    const text = `${dataTypeName(entry.dataType)}: ${entry.required}/${devices.length} [${devices.join(' ')}]`
+    const complain = (what: string) => new Malformed(`section ${name}: entry ${text} ${what}`)
+    if (devices.length === 0) throw complain('names no device')
+    if (entry.required > 1 && entry.required >= devices.length) throw complain('requires too many devices')
+    for (const device of devices) {
+      if (device !== MEMBER_INVALID && members[device]?.alive !== true) throw complain(`names missing device ${device}`)
+    }
+    if (seen.has(text)) throw complain('occurs twice')
+    seen.add(text)
+    return { ...entry, devices }
+  })
 }

@@ -37,9 +37,9 @@ export const SECTION_NAMES = [
 
 export type SectionName = (typeof SECTION_NAMES)[number]
 
-/** The name of a section type, `(unknown section N)` for those of newer versions. */
+/** The name of a section type, `(unknown field N)` for those of newer versions. */
 export function sectionName(type: number): string {
-  return SECTION_NAMES[type] ?? `(unknown section ${type})`
+  return SECTION_NAMES[type] ?? `(unknown field ${type})`
 }
 
 /** The first section called `name`, undefined if there is none. */
@@ -76,6 +76,14 @@ export function viewOf(bytes: Uint8Array): DataView {
 /** Throws Malformed if the section is shorter than `minBytes` (header included). */
 export function requireBytes(section: Section, minBytes: number): void {
   if (section.bytes.length < minBytes) {
-    throw new Malformed(`has ${section.bytes.length} bytes where at least ${minBytes} are needed`)
+    throw new Malformed(
+      `section ${sectionName(section.type)} has ${section.bytes.length} bytes where at least ${minBytes} are needed`,
+    )
   }
+}
+
+/** The u64 values behind a section's header. */
+export function u64sOf(section: Section): bigint[] {
+  const view = viewOf(section.bytes)
+  return Array.from({ length: section.bytes.length / 8 - 1 }, (_, i) => view.getBigUint64(8 + i * 8, true))
 }
