@@ -29,7 +29,7 @@ export const DATA_TYPES: readonly string[] = [
   'unstriped',
 ]
 
-/** The name of a data type, `(invalid data type N)` for others. */
+/** The name of a data type, `(unknown data_type N)` for others. */
 export function dataTypeName(type: number): string {
-  return DATA_TYPES[type] ?? `(invalid data type ${type})`
+  return DATA_TYPES[type] ?? `(unknown data_type ${type})`
 }

@@ -2,7 +2,7 @@
 
 const SIZE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB']
 
-/** A size in powers of 1024 with three significant digits: `0 B`, `512 B`, `4.00 KiB`, `64.0 KiB`, `128 KiB`. */
+/** A size in powers of 1024 with three significant digits: `0 B`, `1.00 B`, `512 B`, `4.00 KiB`, `64.0 KiB`, `128 KiB`. */
 export function humanSize(bytes: number): string {
   let unit = 0
   let value = bytes
@@ -10,8 +10,7 @@ export function humanSize(bytes: number): string {
     value /= 1024
     unit++
   }
-  if (unit === 0) return `${value} B`
-  const digits = value < 10 ? 2 : value < 100 ? 1 : 0
+  const digits = value === 0 || value >= 100 ? 0 : value < 10 ? 2 : 1
   return `${value.toFixed(digits)} ${SIZE_UNITS[unit]}`
 }
 

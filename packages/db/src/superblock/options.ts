@@ -185,7 +185,7 @@ function size(
     defaultValue,
     read: (words) => {
       const sectors = take(words, range)
-      const value = Number(sectors) * 512
+      const value = Number(BigInt.asUintN(64, sectors << 9n))
       checkLimits(name, value, limits, humanSize)
       if (limits.powerOfTwo && (sectors & (sectors - 1n)) !== 0n) {
         throw new Malformed(`option ${name} is ${humanSize(value)}, not a power of two`)

@@ -27,7 +27,7 @@ export function targetText(number: number, superblock: Superblock): string {
     case 'none':
       return 'none'
     case 'group':
-      return groupPath(superblock.diskGroups, target.index) ?? `invalid group ${target.index}`
+      return groupPath(superblock.diskGroups, target.index) ?? `invalid label ${target.index}`
     case 'device': {
       const member = superblock.members[target.index]
       return member?.alive === true ? `Device ${uuidText(member.uuid)} (${target.index})` : `Bad device ${target.index}`

@@ -3,7 +3,7 @@
  * number. Valid only while the superblock's CLEAN flag is set; it stays, stale, in a volume in use. Format chapter 1, 4.7.
  */
 
-import { pad, struct, u32, u64 } from '@cowherd/kernel-lib'
+import { column, pad, struct, u32, u64 } from '@cowherd/kernel-lib'
 import { Malformed } from '../malformed.ts'
 import { findSection, requireBytes, SectionHeader, viewOf, type Section } from './section.ts'
 
@@ -33,4 +33,11 @@ export function readClean(sections: readonly Section[]): CleanSection | undefine
     if (at > entries.length) throw new Malformed('section clean: an entry runs past the end')
   }
   return { flags, journalSeq, entries }
+}
+
+/** As `show-super` prints the section. */
+export function printClean(section: Section): string {
+  requireBytes(section, CleanHead.size)
+  const { flags, journalSeq } = CleanHead.read(viewOf(section.bytes), 0)
+  return `${column('flags:', 16)}${flags}\n${column('journal_seq:', 16)}${journalSeq}\n`
 }

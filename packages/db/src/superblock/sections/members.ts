@@ -6,10 +6,28 @@
  * A slot whose uuid is zero is unused: its device was removed. Format chapter 1, 4.1 and 4.2.
  */
 
-import { array, bits64, bytes, pad, struct, u16, u32, u64, u8, type ValueOf } from '@cowherd/kernel-lib'
+import {
+  array,
+  bits64,
+  bytes,
+  column,
+  humanSize,
+  localTimeText,
+  pad,
+  struct,
+  u16,
+  u32,
+  u64,
+  u8,
+  uuidText,
+  type ValueOf,
+} from '@cowherd/kernel-lib'
+import { DATA_TYPES } from '../../data-types.ts'
 import type { DeviceShape } from '../../key-type.ts'
+import { bitNames } from '../features.ts'
 import { allZero } from '../magic.ts'
 import { Malformed } from '../malformed.ts'
+import type { Superblock } from '../superblock.ts'
 import { findSection, requireBytes, SectionHeader, sectionName, viewOf, type Section } from './section.ts'
 
 /** Slots for devices at most. */
@@ -99,26 +117,86 @@ export interface MemberLimits {
 export function readMembers(sections: readonly Section[], limits: MemberLimits): Member[] {
   const v1 = findSection(sections, 'members_v1')
   if (v1 === undefined) throw new Malformed('section members_v1 is missing')
-  const v1Members = records(v1, SectionHeader.size, MEMBER_V1_BYTES, limits)
+  const v1Members = checkedMembers(v1, limits)
   const v2 = findSection(sections, 'members_v2')
-  if (v2 === undefined) return v1Members
-  requireBytes(v2, MembersV2Header.size)
-  return records(v2, MembersV2Header.size, MembersV2Header.read(viewOf(v2.bytes), 0).memberBytes, limits)
+  return v2 === undefined ? v1Members : checkedMembers(v2, limits)
 }
 
-function records(section: Section, from: number, stride: number, limits: MemberLimits): Member[] {
-  const name = sectionName(section.type)
-  if (stride < MEMBER_V1_BYTES) throw new Malformed(`section ${name}: records of ${stride} bytes are too short`)
-  requireBytes(section, from + stride * limits.deviceCount)
-  return Array.from({ length: limits.deviceCount }, (_, index) => {
+/** As `show-super` prints the section: each device in it. */
+export function printMembers(section: Section, superblock: Superblock): string {
+  const members = recordsOf(section, superblock.deviceCount).map(decodeMember)
+  return members
+    .filter(({ alive }) => alive)
+    .map((member) => `${column('Device:', 43)}${member.index}\n${memberLines(member, superblock).join('')}`)
+    .join('')
+}
+
+function memberLines(member: Member, { diskGroups, replicas }: Superblock): string[] {
+  const { iops, errors } = member
+  const data = DATA_TYPES.filter((_, type) =>
+    replicas.some(({ dataType, devices }) => dataType === type && devices.includes(member.index)),
+  )
+  const lines: [name: string, value: unknown][] = [
+    ['Label', member.group === undefined ? '(none)' : `${diskGroups[member.group].label} (${member.group})`],
+    ['UUID', uuidText(member.uuid)],
+    ['Size', humanSize(member.bucketCount * member.bucketSectors * 512)],
+    ['read errors', errors[0]],
+    ['write errors', errors[1]],
+    ['checksum errors', errors[2]],
+    ['seqread iops', iops[0]],
+    ['seqwrite iops', iops[1]],
+    ['randread iops', iops[2]],
+    ['randwrite iops', iops[3]],
+    ['Bucket size', humanSize(member.bucketSectors * 512)],
+    ['First bucket', member.firstBucket],
+    ['Buckets', member.bucketCount],
+    ['Last mount', member.lastMount === 0n ? '(never)' : localTimeText(member.lastMount)],
+    ['Last superblock write', member.seq],
+    ['State', member.state],
+    ['Data allowed', listText(bitNames(BigInt(member.dataAllowed), DATA_TYPES))],
+    ['Has data', listText(data)],
+    // The unit is sectors, but the reference prints it as bytes.
+    ['Btree allocated bitmap blocksize', humanSize(2 ** member.btreeBitmapShift)],
+    ['Btree allocated bitmap', member.btreeBitmap.toString(2).padStart(64, '0')],
+    ['Durability', member.durability],
+    ['Discard', Number(member.discard)],
+    ['Freespace initialized', Number(member.freespaceInitialized)],
+  ]
+  return lines.map(([name, value]) => `${column(`  ${name}:`, 43)}${String(value)}\n`)
+}
+
+function listText(names: readonly string[]): string {
+  return names.length === 0 ? '(none)' : names.join(',')
+}
+
+type MemberRecordValue = ValueOf<typeof MemberRecord>
+
+function checkedMembers(section: Section, limits: MemberLimits): Member[] {
+  const records = recordsOf(section, limits.deviceCount)
+  records.forEach((record, i) => checkRecord(record, `section ${sectionName(section.type)}: device ${i}`, limits))
+  return records.map(decodeMember)
+}
+
+function recordsOf(section: Section, count: number): MemberRecordValue[] {
+  const { from, stride } = sectionName(section.type) === 'members_v1' ? RECORDS_V1 : recordsV2(section)
+  if (stride < MEMBER_V1_BYTES) {
+    throw new Malformed(`section ${sectionName(section.type)}: records of ${stride} bytes are too short`)
+  }
+  requireBytes(section, from + stride * count)
+  return Array.from({ length: count }, (_, index) => {
     const at = from + index * stride
-    const record = MemberRecord.readPadded(section.bytes.subarray(at, at + stride))
-    checkRecord(record, `section ${name}: device ${index}`, limits)
-    return decodeMember(record, index)
+    return MemberRecord.readPadded(section.bytes.subarray(at, at + stride))
   })
 }
 
-function checkRecord(record: ValueOf<typeof MemberRecord>, where: string, limits: MemberLimits): void {
+const RECORDS_V1 = { from: SectionHeader.size, stride: MEMBER_V1_BYTES }
+
+function recordsV2(section: Section): { from: number; stride: number } {
+  requireBytes(section, MembersV2Header.size)
+  return { from: MembersV2Header.size, stride: MembersV2Header.read(viewOf(section.bytes), 0).memberBytes }
+}
+
+function checkRecord(record: MemberRecordValue, where: string, limits: MemberLimits): void {
   const { nbuckets, firstBucket, bucketSize } = record
   if (nbuckets > BUCKETS_MAX) throw new Malformed(`${where} has too many buckets (${nbuckets})`)
   if (Number(nbuckets) - firstBucket < BUCKETS_MIN) {
@@ -134,7 +212,7 @@ function checkRecord(record: ValueOf<typeof MemberRecord>, where: string, limits
   }
 }
 
-function decodeMember(record: ValueOf<typeof MemberRecord>, index: number): Member {
+function decodeMember(record: MemberRecordValue, index: number): Member {
   const { flags } = record
   return {
     index,
