@@ -52,7 +52,7 @@ function messageOf(action: () => unknown): string {
   try {
     action()
   } catch (error) {
-    return error instanceof Error ? error.message : `${error}`
+    return error instanceof Error ? error.message : 'not an error'
   }
   return 'nothing thrown'
 }

@@ -11,7 +11,6 @@
  */
 
 import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs'
-import { spawnSync } from 'node:child_process'
 import { DeviceError } from './block-device.ts'
 import { holdersOf, kernelUsersOf, lockHoldersOf, loopDevicesOf, processName, processText } from './holders.ts'
 import { loadNative, NativeError, type Native } from './native.ts'
@@ -68,6 +67,7 @@ function takeLock(
     return KEPT_WITH_DESCRIPTOR
   }
   if (process.platform === 'linux') {
+    const { spawnSync } = process.getBuiltinModule('node:child_process') // loaded here only: it takes 10 ms
     const options = [kind === 'shared' ? '-s' : '-x', '-n', '-E', `${CONFLICT}`, '3']
     const { status, error } = spawnSync('flock', options, { stdio: ['ignore', 'ignore', 'ignore', fd] })
     if (status === CONFLICT) throw lockedBy(path, stat, kind)

@@ -71,7 +71,7 @@ function bind(): Native | undefined {
   let koffi: typeof import('koffi')
   let library: ReturnType<typeof koffi.load>
   try {
-    koffi = createRequire(import.meta.url)('koffi')
+    koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi')
     library = koffi.load(null)
   } catch {
     return undefined // not installed, or not for this platform

@@ -1,0 +1,99 @@
+/**
+ * What a command works with: its output, its messages, and the volumes it opens. One context serves one command line;
+ * what it opened is closed when the command has ended.
+ */
+
+import { styleText } from 'node:util'
+import type { BlockDevice } from '@cowherd/shim'
+import { ExitCode } from './exit-code.ts'
+import { Interruption } from './interruption.ts'
+import type { Output } from './output.ts'
+import { NO_PROGRESS, progressBar, type Progress, type Terminal } from './progress.ts'
+import { printable } from './text.ts'
+
+/** What surrounds a command line: the process, or a test. */
+export interface Surroundings {
+  readonly out: Output
+  readonly err: Output
+  /** True if `out` is a terminal. */
+  readonly outIsTerminal: boolean
+  /** Where progress is drawn: standard error when it is a terminal. */
+  readonly terminal: Terminal
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'blue' | 'magenta' | 'cyan'
+
+export class Context {
+  readonly out: Output
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** True if the output goes to a terminal: names are made printable, columns coloured. */
+  readonly terminal: boolean
+  readonly interruption = new Interruption()
+  /** What the process will end with, if nothing worse happens. */
+  exitCode: ExitCode = ExitCode.ok
+
+  readonly #surroundings: Surroundings
+  readonly #coloured: boolean
+  readonly #open: { close(): void }[] = []
+  #progress = NO_PROGRESS
+
+  constructor(surroundings: Surroundings) {
+    this.#surroundings = surroundings
+    this.out = surroundings.out
+    this.env = surroundings.env
+    this.terminal = surroundings.outIsTerminal
+    this.#coloured = surroundings.outIsTerminal && (surroundings.env['NO_COLOR'] ?? '') === ''
+  }
+
+  /** A line for the user beside the output, which changes nothing. */
+  note(text: string): void {
+    this.#progress.clear()
+    this.out.flush() // so that both come in order on a terminal
+    const { err } = this.#surroundings
+    err.line(`cowherd: ${printable(text)}`)
+    err.flush()
+  }
+
+  /** Says what could not be done; the command goes on, and ends with exit code 1. */
+  fail(text: string): void {
+    if (this.exitCode === ExitCode.ok) this.exitCode = ExitCode.incomplete
+    this.note(text)
+  }
+
+  /** A progress bar for `total` bytes of work, on a terminal. */
+  progress(total: number): Progress {
+    this.#progress = progressBar(total, this.#surroundings.terminal)
+    return this.#progress
+  }
+
+  /** A name or path as the output may show it: made printable on a terminal, its bytes in a pipe. */
+  shown(name: Uint8Array): Uint8Array | string {
+    return this.terminal ? printable(name) : name
+  }
+
+  /** Output text in a colour or style (`blue`, `bold`, ...) on a terminal, plain elsewhere. */
+  styled(style: Style, text: string): string {
+    return this.#coloured ? styleText(style, text) : text
+  }
+
+  /**
+   * Opens the devices named by VOLUME for reading, in the order given. `lock: false` only looks.
+   * @throws CommandError (exit code 3) that says which can't be opened, and why
+   */
+  async openDevices(volume: string, options: { lock?: boolean } = {}): Promise<BlockDevice[]> {
+    const { openDevices } = await import('./opening.ts')
+    return openDevices(this, volume, options)
+  }
+
+  /** Has `resource` closed when the command has ended, in reverse order. */
+  closeLater(resource: { close(): void }): void {
+    this.#open.push(resource)
+  }
+
+  /** Closes what was opened. */
+  close(): void {
+    this.#progress.clear()
+    for (const each of this.#open.splice(0).reverse()) each.close()
+  }
+}
