@@ -1,0 +1,3 @@
+import type { KeyType } from '../key-type.ts'
+
+export const dbKeyTypes: readonly KeyType[] = []
