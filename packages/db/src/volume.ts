@@ -55,6 +55,8 @@ export class Volume {
   /** The superblock that speaks for the volume. */
   readonly superblock: Superblock
   readonly shape: VolumeShape
+  /** The codecs the volume was opened with: names are hashed with them too. */
+  readonly codecs: Codecs
   readonly keyTypes: ReadonlyMap<number, KeyType>
   /** Member devices by index; undefined where missing. */
   readonly devices: readonly (BlockDevice | undefined)[]
@@ -79,6 +81,7 @@ export class Volume {
     for (const note of assembly.notes) this.noteOnce(note)
     this.keyTypes = new Map([...dbKeyTypes, ...(options.keyTypes ?? [])].map((type) => [type.number, type]))
     this.shape = shapeOf(best)
+    this.codecs = options.codecs
 
     const key = unlock(best, options.codecs, options.passphrase)
     const cipher = key === undefined ? undefined : new Cipher(options.codecs, key)
