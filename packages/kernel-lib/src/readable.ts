@@ -42,3 +42,9 @@ export function localTimeText(seconds: bigint): string {
   const day = String(date.getDate()).padStart(2)
   return `${DAYS[date.getDay()]} ${MONTHS[date.getMonth()]} ${day} ${time} ${date.getFullYear()}`
 }
+
+/** `text` without control characters, so that names from a hostile volume can't steer a terminal: `\x1b` for escape. */
+export function visibleText(text: string): string {
+  // eslint-disable-next-line no-control-regex -- control characters are what it looks for
+  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
+}

@@ -3,7 +3,7 @@
  * Format chapter 1, 11.
  */
 
-import { column, decodeUtf8, humanSize, localTimeText, uuidText } from '@cowherd/kernel-lib'
+import { column, decodeUtf8, humanSize, localTimeText, uuidText, visibleText } from '@cowherd/kernel-lib'
 import { bitNames, COMPAT_FEATURES, FEATURES } from './features.ts'
 import type { LayoutRecord } from './layout.ts'
 import { printOptions } from './options.ts'
@@ -76,7 +76,7 @@ function printHead(superblock: Superblock, device: string): string {
     ['Internal UUID:', uuidText(superblock.uuid)],
     ['Magic number:', uuidText(magic)],
     ['Device index:', superblock.deviceIndex],
-    ['Label:', superblock.label.length === 0 ? '(none)' : decodeUtf8(superblock.label)],
+    ['Label:', superblock.label.length === 0 ? '(none)' : visibleText(decodeUtf8(superblock.label))],
     ['Version:', versionText(superblock.version)],
     ['Version upgrade complete:', versionText(superblock.versionUpgradeComplete)],
     ['Oldest version on disk:', versionText(superblock.versionMin)],
@@ -119,5 +119,5 @@ function defaultFields({ sections }: Superblock): SectionName[] {
 }
 
 function knownName({ type }: Section): SectionName | undefined {
-  return SECTION_NAMES[type] as SectionName | undefined
+  return SECTION_NAMES.at(type)
 }

@@ -3,7 +3,7 @@
  * 0 is none, 1 to 256 a device, from 257 on a disk group. Format chapter 1, 3.7.
  */
 
-import { uuidText } from '@cowherd/kernel-lib'
+import { uuidText, visibleText } from '@cowherd/kernel-lib'
 import { groupPath } from './sections/disk-groups.ts'
 import type { Superblock } from './superblock.ts'
 
@@ -27,7 +27,7 @@ export function targetText(number: number, superblock: Superblock): string {
     case 'none':
       return 'none'
     case 'group':
-      return groupPath(superblock.diskGroups, target.index) ?? `invalid label ${target.index}`
+      return visibleText(groupPath(superblock.diskGroups, target.index) ?? `invalid label ${target.index}`)
     case 'device': {
       const member = superblock.members[target.index]
       return member?.alive === true ? `Device ${uuidText(member.uuid)} (${target.index})` : `Bad device ${target.index}`

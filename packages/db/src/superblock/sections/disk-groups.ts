@@ -3,7 +3,7 @@
  * group that its label's last part names, and to that one's ancestors. Format chapter 1, 4.6.
  */
 
-import { bits64, bytes, decodeUtf8, struct, u64 } from '@cowherd/kernel-lib'
+import { bits64, bytes, decodeUtf8, struct, u64, visibleText } from '@cowherd/kernel-lib'
 import { Malformed } from '../malformed.ts'
 import { untilNul } from '../magic.ts'
 import type { Member } from './members.ts'
@@ -58,7 +58,7 @@ export function readDiskGroups(sections: readonly Section[], members: readonly M
 export function printDiskGroups(section: Section): string {
   return groupsOf(section)
     .map(({ label, parent, deleted }) =>
-      deleted ? '[deleted]' : `[parent ${parent === undefined ? 0 : parent + 1} name ${label}]`,
+      deleted ? '[deleted]' : `[parent ${parent === undefined ? 0 : parent + 1} name ${visibleText(label)}]`,
     )
     .join(' ')
 }

@@ -20,6 +20,7 @@ import {
   u64,
   u8,
   uuidText,
+  visibleText,
   type ValueOf,
 } from '@cowherd/kernel-lib'
 import { DATA_TYPES } from '../../data-types.ts'
@@ -137,7 +138,10 @@ function memberLines(member: Member, { diskGroups, replicas }: Superblock): stri
     replicas.some(({ dataType, devices }) => dataType === type && devices.includes(member.index)),
   )
   const lines: [name: string, value: unknown][] = [
-    ['Label', member.group === undefined ? '(none)' : `${diskGroups[member.group].label} (${member.group})`],
+    [
+      'Label',
+      member.group === undefined ? '(none)' : `${visibleText(diskGroups[member.group].label)} (${member.group})`,
+    ],
     ['UUID', uuidText(member.uuid)],
     ['Size', humanSize(member.bucketCount * member.bucketSectors * 512)],
     ['read errors', errors[0]],
