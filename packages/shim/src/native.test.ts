@@ -9,6 +9,15 @@ const native = loadNative()
 const root = process.getuid?.() === 0
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 
+const times = (
+  ...[atimeSeconds, atimeNanoseconds, mtimeSeconds, mtimeNanoseconds]: [number, number, number, number]
+) => ({
+  atimeSeconds,
+  atimeNanoseconds,
+  mtimeSeconds,
+  mtimeNanoseconds,
+})
+
 let folder: string
 beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'cowherd-native-'))))
 afterEach(() => rmSync(folder, { recursive: true }))
@@ -31,13 +40,13 @@ describe.skipIf(native === undefined)('native calls', () => {
     const link = join(folder, 'link')
     writeFileSync(file, 'x')
     symlinkSync('file', link)
-    native.setTimes(bytes(file), 1_234_567_890_123_456_789n, -1n)
-    native.setTimes(bytes(link), 5n, 1_000_000_001n)
+    native.setTimes(bytes(file), times(1_234_567_890, 123_456_789, -1, 999_999_999))
+    native.setTimes(bytes(link), times(0, 5, 1, 1))
     const stat = statSync(file, { bigint: true })
     expect([stat.atimeNs, stat.mtimeNs]).toEqual([1_234_567_890_123_456_789n, -1n])
     expect(lstatSync(link, { bigint: true }).mtimeNs).toBe(1_000_000_001n)
     const fd = openSync(file, 'r+')
-    native.setTimesOfOpen(fd, 1n, 2n)
+    native.setTimesOfOpen(fd, times(0, 1, 0, 2))
     closeSync(fd)
     expect(statSync(file, { bigint: true }).mtimeNs).toBe(2n)
   })
@@ -72,6 +81,6 @@ describe.skipIf(native === undefined)('native calls', () => {
     const call = (): void => native.setXattr(bytes(join(folder, 'none')), 'user.a', new Uint8Array(1))
     expect(call).toThrow(expect.objectContaining({ code: 'ENOENT' }))
     expect(call).toThrow(/setxattr: ENOENT/)
-    expect(() => native.setTimes(bytes('a\0b'), 0n, 0n)).toThrow('EINVAL')
+    expect(() => native.setTimes(bytes('a\0b'), times(0, 0, 0, 0))).toThrow('EINVAL')
   })
 })

@@ -25,6 +25,14 @@ export class NativeError extends Error {
   }
 }
 
+/** Times as the system calls take them: Unix seconds, rounded down, and the nanoseconds that belong to them. */
+export interface FileTimes {
+  readonly atimeSeconds: number
+  readonly atimeNanoseconds: number
+  readonly mtimeSeconds: number
+  readonly mtimeNanoseconds: number
+}
+
 export interface Native {
   /** Takes a flock(2) lock without waiting. Returns false if someone else's lock is in the way. Throws NativeError. */
   flock(fd: number, kind: 'shared' | 'exclusive'): boolean
@@ -37,10 +45,10 @@ export interface Native {
   setXattr(path: Uint8Array, name: string, value: Uint8Array): void
   /** Makes a device node, fifo or socket; `mode` holds type and permissions (the umask applies). Throws NativeError. */
   mknod(path: Uint8Array, mode: number, major: number, minor: number): void
-  /** Sets the times (ns since 1970) of `path` itself. Throws NativeError. */
-  setTimes(path: Uint8Array, atimeNs: bigint, mtimeNs: bigint): void
-  /** Sets the times (ns since 1970) of an open file. Throws NativeError. */
-  setTimesOfOpen(fd: number, atimeNs: bigint, mtimeNs: bigint): void
+  /** Sets the times of `path` itself. Throws NativeError. */
+  setTimes(path: Uint8Array, times: FileTimes): void
+  /** Sets the times of an open file. Throws NativeError. */
+  setTimesOfOpen(fd: number, times: FileTimes): void
 }
 
 /** The native calls, or undefined where there are none. The first call decides for the process. */
@@ -99,15 +107,20 @@ function bind(): Native | undefined {
   const fcntl = (fd: number, operation: number, value: number): number =>
     call('int fcntl(int fd, int op, ...)', fd, operation, 'int', value)
 
-  // struct timespec is two longs
-  const wide = koffi.sizeof('long') === 8
+  // two structures timespec of two longs each
   const timesWide = new BigInt64Array(4)
   const timesNarrow = new Int32Array(4)
-  const times = (atimeNs: bigint, mtimeNs: bigint): BigInt64Array | Int32Array => {
-    setTimespec(timesWide, 0, atimeNs)
-    setTimespec(timesWide, 2, mtimeNs)
-    if (wide) return timesWide
-    for (let i = 0; i < 4; i++) timesNarrow[i] = Number(BigInt.asIntN(32, timesWide[i] ?? 0n))
+  const wide = koffi.sizeof('long') === 8
+  const timespecs = (times: FileTimes): BigInt64Array | Int32Array => {
+    const { atimeSeconds, atimeNanoseconds, mtimeSeconds, mtimeNanoseconds } = times
+    if (wide) {
+      timesWide[0] = BigInt(atimeSeconds)
+      timesWide[1] = BigInt(atimeNanoseconds)
+      timesWide[2] = BigInt(mtimeSeconds)
+      timesWide[3] = BigInt(mtimeNanoseconds)
+      return timesWide
+    }
+    timesNarrow.set([atimeSeconds, atimeNanoseconds, mtimeSeconds, mtimeNanoseconds])
     return timesNarrow
   }
 
@@ -150,12 +163,12 @@ function bind(): Native | undefined {
       }
       check('int mknod(const void *path, uint32_t mode, uint64_t dev)', cString(path), mode, makedev(major, minor))
     },
-    setTimes(path, atimeNs, mtimeNs) {
+    setTimes(path, times) {
       const prototype = 'int utimensat(int dirfd, const void *path, const void *times, int flags)'
-      check(prototype, AT_FDCWD, cString(path), times(atimeNs, mtimeNs), AT_SYMLINK_NOFOLLOW)
+      check(prototype, AT_FDCWD, cString(path), timespecs(times), AT_SYMLINK_NOFOLLOW)
     },
-    setTimesOfOpen(fd, atimeNs, mtimeNs) {
-      check('int futimens(int fd, const void *times)', fd, times(atimeNs, mtimeNs))
+    setTimesOfOpen(fd, times) {
+      check('int futimens(int fd, const void *times)', fd, timespecs(times))
     },
   }
 }
@@ -175,12 +188,6 @@ function makedev(major: number, minor: number): bigint {
   return (
     (wideMinor & 0xffn) | ((wideMajor & 0xfffn) << 8n) | ((wideMinor & ~0xffn) << 12n) | ((wideMajor & ~0xfffn) << 32n)
   )
-}
-
-function setTimespec(target: BigInt64Array, at: number, timeNs: bigint): void {
-  const nanoseconds = ((timeNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n
-  target[at] = (timeNs - nanoseconds) / 1_000_000_000n
-  target[at + 1] = nanoseconds
 }
 
 function syscallName(prototype: string): string {

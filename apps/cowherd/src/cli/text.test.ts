@@ -31,10 +31,10 @@ test('times to the minute and to the nanosecond, also before 1970 and beyond all
   const zone = process.env['TZ']
   process.env['TZ'] = 'Asia/Kathmandu'
   try {
-    expect(minuteText(1_700_000_000_000_000_000n)).toBe('2023-11-15 03:58')
-    expect(nanosecondText(1_700_000_000_123_456_789n)).toBe('2023-11-15 03:58:20.123456789 +0545')
-    expect(nanosecondText(-1n)).toBe('1970-01-01 05:29:59.999999999 +0530')
-    expect(minuteText(2n ** 90n)).toMatch(/^\d+ ns$/)
+    expect(minuteText(1_700_000_000)).toBe('2023-11-15 03:58')
+    expect(nanosecondText(1_700_000_000, 123_456_789)).toBe('2023-11-15 03:58:20.123456789 +0545')
+    expect(nanosecondText(-1, 999_999_999)).toBe('1970-01-01 05:29:59.999999999 +0530')
+    expect(minuteText(2 ** 43)).toMatch(/^\d+ s$/)
   } finally {
     if (zone === undefined) delete process.env['TZ']
     else process.env['TZ'] = zone

@@ -77,27 +77,19 @@ const TYPE_WORDS: Readonly<Record<number, string>> = {
 }
 
 /** `2024-01-31 12:34` in local time. */
-export function minuteText(timeNs: bigint): string {
-  const date = dateOf(timeNs)
-  if (date === undefined) return `${timeNs} ns`
+export function minuteText(seconds: number): string {
+  const date = new Date(seconds * 1000)
+  if (Number.isNaN(date.getTime())) return `${seconds} s` // beyond all dates: damaged or hostile
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${two(date.getHours())}:${two(date.getMinutes())}`
 }
 
-/** `2024-01-31 12:34:56.123456789 +0100` in local time. */
-export function nanosecondText(timeNs: bigint): string {
-  const date = dateOf(timeNs)
-  if (date === undefined) return `${timeNs} ns`
-  const fraction = (((timeNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n).toString().padStart(9, '0')
+/** `2024-01-31 12:34:56.123456789 +0100` in local time. `nanoseconds` are those of the second. */
+export function nanosecondText(seconds: number, nanoseconds: number): string {
+  const date = new Date(seconds * 1000)
+  if (Number.isNaN(date.getTime())) return minuteText(seconds)
   const offset = -date.getTimezoneOffset()
   const zone = `${offset < 0 ? '-' : '+'}${two(Math.floor(Math.abs(offset) / 60))}${two(Math.abs(offset) % 60)}`
-  return `${minuteText(timeNs)}:${two(date.getSeconds())}.${fraction} ${zone}`
-}
-
-/** Date of the whole second; undefined beyond what a Date holds (hostile times). */
-function dateOf(timeNs: bigint): Date | undefined {
-  const remainder = ((timeNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n
-  const date = new Date(Number((timeNs - remainder) / 1_000_000n))
-  return Number.isNaN(date.getTime()) ? undefined : date
+  return `${minuteText(seconds)}:${two(date.getSeconds())}.${nanoseconds.toString().padStart(9, '0')} ${zone}`
 }
 
 function two(number: number): string {

@@ -45,10 +45,14 @@ export function recordLength(rest: number): number {
   return length
 }
 
-/** A time as pax has it: seconds with as many decimals as it takes, `-0.5` being half a second before 1970. */
-export function paxTime(timeNs: bigint): string {
-  const absolute = timeNs < 0n ? -timeNs : timeNs
-  const fraction = (absolute % 1_000_000_000n).toString().padStart(9, '0').replace(/0+$/, '')
-  const seconds = absolute / 1_000_000_000n
-  return `${timeNs < 0n ? '-' : ''}${seconds}${fraction === '' ? '' : `.${fraction}`}`
+/**
+ * A time as pax has it: a decimal number of seconds, with as many decimals as it takes. `nanoseconds` are those of the second
+ * that began at `seconds`: half a second before 1970 is -1 and 500,000,000, and -0.5 as text.
+ */
+export function paxTime(seconds: number, nanoseconds: number): string {
+  const isNegative = seconds < 0
+  const whole = isNegative && nanoseconds > 0 ? -seconds - 1 : Math.abs(seconds)
+  const rest = isNegative && nanoseconds > 0 ? 1_000_000_000 - nanoseconds : nanoseconds
+  const fraction = rest.toString().padStart(9, '0').replace(/0+$/, '')
+  return `${isNegative ? '-' : ''}${whole}${fraction === '' ? '' : `.${fraction}`}`
 }

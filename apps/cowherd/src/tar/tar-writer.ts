@@ -34,7 +34,8 @@ export interface TarEntry {
   readonly mode: number
   readonly uid: number
   readonly gid: number
-  readonly mtimeNs: bigint
+  readonly mtimeSeconds: number
+  readonly mtimeNanoseconds: number
   /** Size of a file. */
   readonly size?: number
   /** Where a file has data, in order; left out if everywhere. All but the last are a multiple of 512 bytes long. */
@@ -109,9 +110,10 @@ export class TarWriter {
     if (storedSize > MAX_SIZE) records.add('size', `${storedSize}`)
     if (entry.uid > MAX_ID) records.add('uid', `${entry.uid}`)
     if (entry.gid > MAX_ID) records.add('gid', `${entry.gid}`)
-    const seconds = entry.mtimeNs / 1_000_000_000n
-    const plainTime = entry.mtimeNs >= 0n && seconds * 1_000_000_000n === entry.mtimeNs && seconds <= BigInt(MAX_SIZE)
-    if (!plainTime) records.add('mtime', paxTime(entry.mtimeNs))
+    const { mtimeSeconds, mtimeNanoseconds } = entry
+    if (mtimeNanoseconds !== 0 || mtimeSeconds < 0 || mtimeSeconds > MAX_SIZE) {
+      records.add('mtime', paxTime(mtimeSeconds, mtimeNanoseconds))
+    }
     for (const { name, value } of entry.xattrs ?? []) addXattr(records, name, value)
 
     if (records.size > 0) this.#paxHeader(records, path)
@@ -120,7 +122,7 @@ export class TarWriter {
     header.number(108, 8, Math.min(entry.uid, MAX_ID))
     header.number(116, 8, Math.min(entry.gid, MAX_ID))
     header.number(124, 12, Math.min(storedSize, MAX_SIZE))
-    header.number(136, 12, seconds < 0n ? 0 : seconds > BigInt(MAX_SIZE) ? MAX_SIZE : Number(seconds))
+    header.number(136, 12, Math.max(0, Math.min(mtimeSeconds, MAX_SIZE)))
     header.bytes(157, target.subarray(0, NAME_BYTES))
     header.number(329, 8, entry.major ?? 0)
     header.number(337, 8, entry.minor ?? 0)
