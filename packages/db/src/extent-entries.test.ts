@@ -167,7 +167,6 @@ describe('malformed lists', () => {
     ['ptr_cached_and_erasure_coded', '3000000000000000' + '8310050000000000', 16],
     ['extent_ptrs_written_and_unwritten', PTR + '8910050000000100', 16],
     ['extent_ptrs_unwritten', '0100000000000000' + '8910050000000000', 16, REFLINK_V],
-    ['not compressed', '3a1e000568aad65d' + PTR, 15],
   ]
   for (const [name, value, size, type] of cases) {
     it(`${name}: ${value.slice(0, 40)}`, () => {
@@ -178,6 +177,11 @@ describe('malformed lists', () => {
   it('are thrown by decode, with the place', () => {
     expect(() => decode('0000000000000000', { size: 16 })).toThrow(KeyError)
     expect(() => decode('0000000000000000', { size: 16 })).toThrow('key 4113:16:U32_MAX: extent_ptrs_invalid_entry')
+  })
+
+  it('of uncompressed units that end before their content', () => {
+    expect(() => decode('3a1e000568aad65d 8110050000000000', { size: 15 })).not.toThrow()
+    expect(() => decode('3a1e000568aad65d 8110050000000000', { size: 16 })).toThrow('not compressed')
   })
 
   it('of encrypted data with differing nonces', () => {

@@ -128,7 +128,7 @@ export class ExtentPointers {
    * @throws KeyError for a malformed list.
    */
   decode(key: Key, firstByte: number): number {
-    const fault = this.load(key, firstByte, undefined)
+    const fault = this.load(key, firstByte, undefined) ?? this.liveSectorsFault(key)
     if (fault !== undefined) throw new KeyError('EIO', `key ${key.posText}`, fault)
     return this.count
   }
@@ -265,9 +265,6 @@ export class ExtentPointers {
           return `ptr_crc_csum_type_unknown: ${CSUM_TYPES[csumType]} on a volume without a key`
         }
         if (compressionType >= COMPRESSION_TYPES.length) return `ptr_crc_compression_type_unknown: ${compressionType}`
-        if (compressed !== uncompressed && !isCompressed(compressionType)) {
-          return `${compressed} of ${uncompressed} sectors stored, though the data is not compressed`
-        }
         if (encrypted) {
           const start = crcOffset + nonce
           if (encryptedStart >= 0 && start !== encryptedStart) {
@@ -288,6 +285,16 @@ export class ExtentPointers {
     }
     if (pendingCrc >= 0) return 'extent_ptrs_redundant_crc: a checksum entry behind the last pointer'
     if (pendingStripe >= 0) return 'extent_ptrs_redundant_stripe: a stripe entry behind the last pointer'
+    return undefined
+  }
+
+  /** Uncompressed units have one size, or the key's sectors might not be among those stored. Nobody else asks. */
+  private liveSectorsFault(key: Key): string | undefined {
+    for (let i = 0; i < this.count; i++) {
+      if (!isCompressed(this.compressionType[i]) && this.crcOffset[i] + key.size > this.compressedSectors[i]) {
+        return `${this.compressedSectors[i]} of ${this.uncompressedSectors[i]} sectors stored, though the data is not compressed`
+      }
+    }
     return undefined
   }
 

@@ -7,7 +7,7 @@ import type { KeyType, VolumeShape } from './key-type.ts'
 /** `u64s 8 type xattr 4096:1:U32_MAX len 0 ver 0: VALUE`; of a value of unknown type its size is told. */
 export function keyText(key: Key, keyTypes: ReadonlyMap<number, KeyType>, shape: VolumeShape): string {
   const type = keyTypes.get(key.type)
-  const name = type?.name ?? `(unknown key type ${key.type})`
+  const name = type?.name ?? `${key.type}`
   const version = u64Decimal(key.versionMid, key.versionLo)
   const head = `u64s ${key.u64s} type ${name} ${key.posText} len ${key.size} ver ${version}`
   if (key.valueBytes === 0) return head

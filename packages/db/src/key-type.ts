@@ -19,6 +19,10 @@ export interface VolumeShape {
   readonly encrypted: boolean
   /** Label of disk group `index` as a dotted path, undefined if there is none. */
   groupPath(index: number): string | undefined
+  /** Name of device `index` for printing, without its folder; absent where devices have no names. */
+  deviceName?(index: number): string | undefined
+  /** Generation of a bucket, undefined if it is not known: then no pointer is called stale. */
+  bucketGeneration?(device: number, bucket: number): number | undefined
 }
 
 /** The part of a member's record that pointers are checked and printed with. */

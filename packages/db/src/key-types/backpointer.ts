@@ -1,0 +1,84 @@
+/**
+ * Key type `backpointer`: which key points to this place of a device, at (device, (sector << 10) + offset inside the
+ * compressed unit). Format chapter 4, 4.3.6.
+ */
+
+import { array, struct, u32, u8 } from '@cowherd/kernel-lib'
+import { BPOS_BYTES, bposText } from '../bpos.ts'
+import { KEY_WORDS, type Key } from '../key.ts'
+import type { KeyType } from '../key-type.ts'
+import { btreeText, dataTypeText } from './names.ts'
+
+export const BackpointerValue = struct({
+  btree: u8,
+  level: u8, // of the node that holds the pointing key; for a pointer to a node: that node's level + 1
+  dataType: u8,
+  bucketOffset: array(u8, 5), // 40 bits: (sector inside the bucket << 10) + offset inside the unit
+  bucketSectors: u32,
+  pos: array(u8, BPOS_BYTES),
+})
+
+/** Positions are sectors scaled by 2^10, so that fragments of one compressed unit don't collide. */
+const SECTOR_SCALE = 1024
+const AT = BackpointerValue.offsets
+const LENGTH = KEY_WORDS + AT.bucketSectors / 4
+const POS = KEY_WORDS + AT.pos / 4
+
+export const backpointer: KeyType = {
+  number: 28,
+  name: 'backpointer',
+  minValueBytes: BackpointerValue.size,
+  check(key, _place, shape) {
+    const member = key.inodeHi === 0 ? shape.member(key.inodeLo) : undefined
+    if (member === undefined) return undefined
+    const offset = bucketOffset(key)
+    const bucket = Math.floor(Math.floor(key.offset / SECTOR_SCALE) / member.bucketSectors)
+    const inBucket = Math.floor(offset / SECTOR_SCALE)
+    const expected = bucket * member.bucketSectors * SECTOR_SCALE + offset
+    if (inBucket < member.bucketSectors && key.offset === expected && key.snapshot === 0) return undefined
+    return `backpointer_bucket_offset_wrong: offset ${offset} in bucket ${bucket}, position ${key.posText}`
+  },
+  print(key, shape) {
+    const { words } = key
+    const head = words[KEY_WORDS]
+    const offset = bucketOffset(key)
+    const inBucket = Math.floor(offset / SECTOR_SCALE)
+    const member = key.inodeHi === 0 ? shape.member(key.inodeLo) : undefined
+    let text = ''
+    if (member !== undefined) {
+      const bucket = Math.floor(Math.floor(key.offset / SECTOR_SCALE) / member.bucketSectors)
+      // This is a position too, and printed as one.
+      text = key.inodeLo === 0 && bucket === 0 ? 'bucket=POS_MIN ' : 'bucket=' + key.inodeLo + ':' + bucket + ':0 '
+    }
+    return (
+      text +
+      'btree=' +
+      btreeText(head & 0xff) +
+      ' l=' +
+      ((head >>> 8) & 0xff) +
+      ' offset=' +
+      inBucket +
+      ':' +
+      (offset - inBucket * SECTOR_SCALE) +
+      ' len=' +
+      words[LENGTH] +
+      ' pos=' +
+      bposText(words, POS)
+    )
+  },
+  describe(key) {
+    const head = key.words[KEY_WORDS]
+    return {
+      btree: btreeText(head & 0xff),
+      level: (head >>> 8) & 0xff,
+      dataType: dataTypeText((head >>> 16) & 0xff),
+      bucketOffset: bucketOffset(key),
+      bucketSectors: key.words[LENGTH],
+      pos: bposText(key.words, POS),
+    }
+  },
+}
+
+function bucketOffset(key: Key): number {
+  return key.words[KEY_WORDS + 1] * 0x100 + (key.words[KEY_WORDS] >>> 24)
+}
