@@ -3,7 +3,10 @@
 # perhaps files; jobs leave more files there. A job that powers the machine off has no `code`.
 #
 # A script finds: the disks as /disk/NAME, an empty directory $MNT, its own folder as working directory, on PATH the
-# programs of the guest and of /job/bin.
+# programs of the guest and of /job/bin. (In a guest without dash, say /bin/cp for the real one: busybox's shell prefers
+# its own.)
+shell=/bin/dash
+[ -e "$shell" ] || shell=sh
 export PATH=/job/bin:/bin
 mkdir -p /disk /tmp
 index=0
@@ -18,7 +21,7 @@ for job in /job/jobs/*/; do
   mkdir -p "$MNT"
   cd "$job" || continue
   echo "vm: job $(basename "$job")"
-  timeout -k 5 "$(cat seconds)" sh script >output 2>&1 </dev/null
+  timeout -k 5 "$(cat seconds)" "$shell" script >output 2>&1 </dev/null
   echo $? >code.new
   cd /
   while grep -q " $MNT" /proc/mounts; do

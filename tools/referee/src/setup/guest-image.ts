@@ -23,8 +23,8 @@ const DRIVERS = [
   ...['crc64', 'lz4', 'lz4hc', 'zstd', 'deflate', 'zlib'],
   'bcachefs',
 ]
-/** Programs for jobs, besides busybox; cp because busybox's makes no reflinks. */
-const PROGRAMS = ['bcachefs', 'cp', 'setfattr', 'getfattr', 'setfacl', 'getfacl', 'xfs_io']
+/** Programs for jobs, besides busybox: cp as busybox's makes no reflinks, dash as busybox's shell prefers its own cp. */
+const PROGRAMS = ['bcachefs', 'dash', 'cp', 'setfattr', 'getfattr', 'setfacl', 'getfacl', 'xfs_io']
 
 /** Builds the image from unpacked packages (`root`) and an unpacked kernel package (`kernel`); gzipped. */
 export async function guestImage(root: string, kernel: string): Promise<Buffer> {

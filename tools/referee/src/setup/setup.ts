@@ -23,7 +23,7 @@ const MACHINE_PACKAGES = {
 const TRIXIE_PACKAGES = [
   ...['libaio1t64', 'libblkid1', 'libc6', 'libgcc-s1', 'libkeyutils1', 'liblz4-1', 'libsodium23', 'libudev1'],
   ...['liburcu8t64', 'libuuid1', 'libzstd1', 'zlib1g', 'libcap2', 'libxxhash0'],
-  ...['busybox-static', 'coreutils', 'libselinux1', 'libpcre2-8-0', 'libgmp10', 'libssl3t64'],
+  ...['busybox-static', 'dash', 'coreutils', 'libselinux1', 'libpcre2-8-0', 'libgmp10', 'libssl3t64'],
   ...['attr', 'libattr1', 'acl', 'libacl1'],
   ...['xfsprogs', 'libinih1', 'libedit2', 'libtinfo6', 'libbsd0', 'libmd0', 'libdevmapper1.02.1', 'libicu76'],
 ]
