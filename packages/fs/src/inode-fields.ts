@@ -5,6 +5,9 @@
  * A decoded field is two unsigned 32-bit halves, low first, at `2 * field` of an array of `FIELD_COUNT * 2` words.
  */
 
+import { decodeOldVarint, decodeVarint } from '@cowherd/kernel-lib'
+import type { U64Halves } from '@cowherd/kernel-lib'
+
 /** Fields by number, in the order of inode_v3; size and sectors, packed in the older versions only, come last. */
 export const Field = {
   atime: 0,
@@ -86,6 +89,9 @@ export const FIELDS_V2 = Uint8Array.from([
   ...Array.from({ length: 19 }, (_, i) => Field.uid + i),
 ])
 
+/** One for all calls. */
+const value: U64Halves = { lo: 0, hi: 0 }
+
 /**
  * Unpacks `count` fields in `order` from `bytes[at, end)`; fields behind those known are left alone.
  * False if the bytes are damaged: an integer runs past the end or does not fit its field.
@@ -101,16 +107,15 @@ export function unpackFields(
   const known = count < order.length ? count : order.length
   for (let i = 0; i < known; i++) {
     const field = order[i]
-    const bits = FIELD_BITS[field]
-    at = unpackVarint(bytes, at, end, fields, field * 2)
-    if (at < 0) return false
-    if (bits === TIME_BITS) {
+    const size = decodeVarint(value, bytes, at, end)
+    if (size === 0) return false
+    at += size
+    if (FIELD_BITS[field] === TIME_BITS) {
       // Second half of the 96 bits: one byte, zero.
       if (at === end || bytes[at] !== 0) return false
       at++
-    } else if (bits < 64 && !fits(fields, field * 2, bits)) {
-      return false
     }
+    if (!store(fields, field)) return false
   }
   return true
 }
@@ -126,76 +131,18 @@ export function unpackOldFields(
 ): boolean {
   const known = count < order.length ? count : order.length
   for (let i = 0; i < known; i++) {
-    const field = order[i]
-    const bits = FIELD_BITS[field]
-    at = unpackOldVarint(bytes, at, end, fields, field * 2)
-    if (at < 0) return false
-    if (bits < 64 && !fits(fields, field * 2, bits)) return false
+    const size = decodeOldVarint(value, bytes, at, end)
+    if (size === 0 || !store(fields, order[i])) return false
+    at += size
   }
   return true
 }
 
-function fits(fields: Uint32Array, at: number, bits: number): boolean {
-  if (fields[at + 1] !== 0) return false
-  return bits === 32 || fields[at] < 2 ** bits
-}
-
-/**
- * Reads one fast varint to `out[index]` (low half) and `out[index + 1]`. Returns the position behind it, or -1 when it
- * runs past `end`. The number of bytes is one more than the number of one bits below the lowest zero bit of the first byte.
- */
-function unpackVarint(bytes: Uint8Array, at: number, end: number, out: Uint32Array, index: number): number {
-  if (at >= end) return -1
-  const first = bytes[at]
-  if ((first & 1) === 0) {
-    out[index] = first >>> 1
-    out[index + 1] = 0
-    return at + 1
-  }
-  const length = first === 0xff ? 9 : 32 - Math.clz32(~first & (first + 1))
-  if (at + length > end) return -1
-  if (length <= 4) {
-    let word = first | (bytes[at + 1] << 8)
-    if (length > 2) word |= bytes[at + 2] << 16
-    if (length > 3) word |= bytes[at + 3] << 24
-    out[index] = word >>> length
-    out[index + 1] = 0
-    return at + length
-  }
-  const from = length === 9 ? at + 1 : at
-  const lo = littleEndian(bytes, from)
-  let hi = 0
-  for (let i = at + length - 1; i >= from + 4; i--) hi = (hi << 8) | bytes[i]
-  if (length === 9) {
-    out[index] = lo
-    out[index + 1] = hi
-  } else {
-    out[index] = (lo >>> length) | (hi << (32 - length))
-    out[index + 1] = hi >>> length
-  }
-  return at + length
-}
-
-const OLD_LENGTHS = [1, 2, 3, 4, 6, 8, 10, 13]
-
-function unpackOldVarint(bytes: Uint8Array, at: number, end: number, out: Uint32Array, index: number): number {
-  if (at >= end || bytes[at] === 0) return -1
-  const first = bytes[at]
-  const zeros = Math.clz32(first) - 24
-  const length = OLD_LENGTHS[zeros] ?? 0
-  if (at + length > end) return -1
-  let lo = first & (0x7f >>> zeros)
-  let hi = 0
-  for (let i = at + 1; i < at + length; i++) {
-    if (hi > 0xffffff) return -1 // more than 64 bits
-    hi = ((hi << 8) | (lo >>> 24)) >>> 0
-    lo = ((lo << 8) | bytes[i]) >>> 0
-  }
-  out[index] = lo
-  out[index + 1] = hi
-  return at + length
-}
-
-function littleEndian(bytes: Uint8Array, at: number): number {
-  return bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)
+/** False if the value does not fit its field. */
+function store(fields: Uint32Array, field: number): boolean {
+  const { lo, hi } = value
+  const bits = FIELD_BITS[field]
+  fields[2 * field] = lo
+  fields[2 * field + 1] = hi
+  return bits >= 64 || (hi === 0 && (bits === 32 || lo >>> bits === 0))
 }

@@ -82,13 +82,22 @@ export const xattr: KeyType = {
     const nameEnd = xattrNameEnd(key)
     const value = key.bytes.subarray(nameEnd, xattrValueEnd(key))
     const text = decodeUtf8(value)
-    const printable = !isAcl(type) && !/[\ufffd\x00-\x08\x0e-\x1f]/.test(text)
+    const printable = !isAcl(type) && isPlainText(text)
     return {
       name: (XATTR_PREFIXES[type] ?? `type ${type}:`) + decodeUtf8(key.bytes, XATTR_NAME_AT, nameEnd),
       ...(printable ? { value: text } : { value_hex: hexOf(value) }),
       ...(isAcl(type) ? { acl: aclText(value) } : {}),
     }
   },
+}
+
+/** Without bytes that are not UTF-8, and without control characters other than tabs and line ends. */
+function isPlainText(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code === 0xfffd || code < 9 || (code > 13 && code < 32)) return false
+  }
+  return true
 }
 
 function isAcl(type: number): boolean {
