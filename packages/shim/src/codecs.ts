@@ -5,17 +5,14 @@
  * Sources: format chapters 1 (checksums, encryption), 5 (string hashes) and 6 (compression).
  */
 
-/** A checksum result or state of 64 bits in two unsigned halves: no bigint on the data path. */
-export interface U64Halves {
-  lo: number
-  hi: number
-}
+import { CodecError, type U64Halves } from '@cowherd/kernel-lib'
 
-/** A codec was given bytes that it can't decode. */
-export class CodecError extends Error {
-  override readonly name = 'CodecError'
-}
+export { CodecError, type U64Halves } from '@cowherd/kernel-lib'
 
+/**
+ * Memory given to a codec may be ordinary or shared, at any byte offset. Keys, nonces and tags of a wrong size are errors
+ * of the program: RangeError. Calls don't nest: a codec calls nothing of the caller's.
+ */
 export interface Codecs {
   /** CRC-32C continued from `crc` over `data`, no inversion at either end. Returns an unsigned 32-bit number. */
   crc32c(crc: number, data: Uint8Array): number
@@ -30,7 +27,10 @@ export interface Codecs {
   chacha20(key: Uint8Array, nonce: Uint32Array, data: Uint8Array): void
   /** Poly1305 tag (16 bytes, to `tag`) of `data` under the 32-byte one-time key. */
   poly1305(tag: Uint8Array, key: Uint8Array, data: Uint8Array): void
-  /** scrypt of `passphrase` with `salt`; returns `length` bytes. */
+  /**
+   * scrypt of `passphrase` with `salt`; returns `length` bytes. Throws CodecError if the cost is out of all proportion
+   * (`SCRYPT_LIMITS`): it comes from the volume.
+   */
   scrypt(
     passphrase: Uint8Array,
     salt: Uint8Array,
@@ -44,4 +44,25 @@ export interface Codecs {
   inflateRaw(target: Uint8Array, source: Uint8Array): void
   /** Decodes one zstd frame, given exactly, which must fill `target` exactly. Throws CodecError. */
   zstdDecompress(target: Uint8Array, source: Uint8Array): void
+}
+
+/** What scrypt may cost: 1 GiB of memory (128 * N * r bytes), and 64 times the work (N * r * p) that volumes are made with. */
+const SCRYPT_LIMITS = { memoryBytes: 2 ** 30, work: 2 ** 27 } as const
+
+/** Throws CodecError unless scrypt of this cost is possible and affordable. */
+export function checkScryptCost({ logN, r, p }: { logN: number; r: number; p: number }): void {
+  const isCost = [logN, r, p].every((value) => Number.isInteger(value) && value >= 1)
+  if (
+    !isCost ||
+    logN > 31 ||
+    128 * 2 ** logN * r > SCRYPT_LIMITS.memoryBytes ||
+    2 ** logN * r * p > SCRYPT_LIMITS.work
+  ) {
+    throw new CodecError(`scrypt with N = 2^${logN}, r = ${r}, p = ${p} is refused`)
+  }
+}
+
+/** Codecs that can tell what stands behind each call: a package's name, `node`, or `cowherd` for our own. */
+export interface NamedCodecs extends Codecs {
+  readonly names: Readonly<Record<keyof Codecs, string>>
 }

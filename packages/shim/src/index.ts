@@ -1,4 +1,7 @@
+export * from './arena.ts'
 export * from './block-device.ts'
+export * from './codecs-native.ts'
+export * from './codecs-portable.ts'
 export * from './codecs.ts'
 export * from './holders.ts'
 export * from './lock.ts'
