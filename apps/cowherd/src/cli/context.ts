@@ -4,12 +4,15 @@
  */
 
 import { styleText } from 'node:util'
+import type { Volume } from '@cowherd/db'
+import type { FileSystem } from '@cowherd/fs'
 import type { BlockDevice } from '@cowherd/shim'
 import { ExitCode } from './exit-code.ts'
 import { Interruption } from './interruption.ts'
 import type { Output } from './output.ts'
 import { NO_PROGRESS, progressBar, type Progress, type Terminal } from './progress.ts'
 import { printable } from './text.ts'
+import type { VolumeFlags } from './volume-options.ts'
 
 /** What surrounds a command line: the process, or a test. */
 export interface Surroundings {
@@ -84,6 +87,18 @@ export class Context {
   async openDevices(volume: string, options: { lock?: boolean } = {}): Promise<BlockDevice[]> {
     const { openDevices } = await import('./opening.ts')
     return openDevices(this, volume, options)
+  }
+
+  /** Opens the volume on the devices of VOLUME, as its options and the passphrase say. Throws CommandError (exit code 3). */
+  async openVolume(volume: string, flags: VolumeFlags): Promise<Volume> {
+    const { openVolume } = await import('./opening.ts')
+    return openVolume(this, volume, flags)
+  }
+
+  /** Opens the filesystem on VOLUME. Throws CommandError (exit code 3). */
+  async openFileSystem(volume: string, flags: VolumeFlags): Promise<FileSystem> {
+    const { openFileSystem } = await import('./opening.ts')
+    return openFileSystem(this, volume, flags)
   }
 
   /** Has `resource` closed when the command has ended, in reverse order. */

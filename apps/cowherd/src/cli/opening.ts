@@ -3,10 +3,14 @@
  * brings the whole reader with it.
  */
 
-import { DeviceError, type BlockDevice } from '@cowherd/shim'
+import * as db from '@cowherd/db'
+import * as fs from '@cowherd/fs'
+import { DeviceError, nativeCodecs, type BlockDevice } from '@cowherd/shim'
 import { openStore, parseVolume } from '@cowherd/store'
 import type { Context } from './context.ts'
 import { CommandError, ExitCode } from './exit-code.ts'
+import { findPassphrase } from './passphrase.ts'
+import { parseMountOptions, type VolumeFlags } from './volume-options.ts'
 
 /** The devices of VOLUME, open for reading and locked unless `lock` is false. Throws CommandError (exit code 3). */
 export function openDevices(context: Context, volume: string, { lock = true }: { lock?: boolean }): BlockDevice[] {
@@ -19,12 +23,38 @@ export function openDevices(context: Context, volume: string, { lock = true }: {
   )
 }
 
-/** Runs `action`; what it throws about devices is the volume's failure to open. */
+/** The volume on the devices of VOLUME. Asks for the passphrase if it takes one. Throws CommandError (exit code 3). */
+export async function openVolume(context: Context, volume: string, flags: VolumeFlags): Promise<db.Volume> {
+  const options = parseMountOptions(flags.options)
+  const devices = openDevices(context, volume, { lock: !options.nolock })
+  const codecs = nativeCodecs()
+  const needsPassphrase = opening(() => devices.some((device) => db.needsPassphrase(db.readSuperblock(device, codecs))))
+  const sources = { file: flags.passphraseFile, environment: context.env['COWHERD_PASSPHRASE'] }
+  const passphrase = needsPassphrase ? await findPassphrase(sources, `Passphrase of ${volume}`) : undefined
+  return opening(() =>
+    db.openVolume(devices, {
+      codecs,
+      keyTypes: fs.fsKeyTypes,
+      passphrase: () => passphrase,
+      missing: options.veryDegraded ? 'very_degraded' : options.degraded ? 'degraded' : 'none',
+      norecovery: options.norecovery,
+      note: (message) => context.note(message),
+    }),
+  )
+}
+
+/** The filesystem on VOLUME. Throws CommandError (exit code 3). */
+export async function openFileSystem(context: Context, volume: string, flags: VolumeFlags): Promise<fs.FileSystem> {
+  const opened = await openVolume(context, volume, flags)
+  return opening(() => fs.openFileSystem(opened))
+}
+
+/** Runs `action`; what it throws about devices and volumes is the volume's failure to open. */
 function opening<T>(action: () => T): T {
   try {
     return action()
   } catch (error) {
-    if (error instanceof DeviceError || error instanceof RangeError) {
+    if (error instanceof DeviceError || error instanceof db.VolumeError || error instanceof RangeError) {
       throw new CommandError(ExitCode.volume, error.message, { cause: error })
     }
     throw error

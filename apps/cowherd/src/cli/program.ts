@@ -15,6 +15,11 @@ export type Register = (program: Command, context: Context) => void
 
 /** Each command's module is loaded only when its command is asked for, or help on all. */
 const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
+  ['ls', async () => (await import('../commands/ls.ts')).registerLs],
+  ['stat', async () => (await import('../commands/stat.ts')).registerStat],
+  ['cat', async () => (await import('../commands/cat.ts')).registerCat],
+  ['find', async () => (await import('../commands/find.ts')).registerFind],
+  ['manifest', async () => (await import('../commands/manifest.ts')).registerManifest],
   ['version', async () => (await import('../commands/version.ts')).registerVersion],
 ])
 
@@ -58,7 +63,12 @@ async function parse(argv: readonly string[], context: Context, { out, err }: Su
     })
   for (const register of await modulesFor(argv)) register(program, context)
   if (argv.length === 0) program.help({ error: true })
-  await program.parseAsync([...argv], { from: 'user' })
+  await program.parseAsync(argv[0] === 'find' ? argv.map(withTwoDashes) : [...argv], { from: 'user' })
+}
+
+/** find(1) writes its long options with one dash, which would be read as several short ones. */
+function withTwoDashes(word: string): string {
+  return /^-(name|iname|type|maxdepth|print0)$/.test(word) ? `-${word}` : word
 }
 
 async function modulesFor(argv: readonly string[]): Promise<Register[]> {
@@ -87,7 +97,8 @@ async function ending(error: unknown, context: Context, err: Output): Promise<Ex
     return error.exitCode
   }
   const { DeviceError } = await import('@cowherd/shim')
-  if (error instanceof DeviceError || isSystemError(error)) {
+  const { VolumeError } = await import('@cowherd/db')
+  if (error instanceof DeviceError || error instanceof VolumeError || isSystemError(error)) {
     context.note(error.message)
     return ExitCode.incomplete
   }

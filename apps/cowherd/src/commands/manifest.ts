@@ -9,12 +9,35 @@
  */
 
 import { createHash } from 'node:crypto'
-import { FileType, walk } from '@cowherd/fs'
-import type { FileSystem, Inode, NodeRef, WalkEntry } from '@cowherd/fs'
+import type { Command } from 'commander'
 import { VolumeError } from '@cowherd/db'
+import { FileType, walk, type FileSystem, type Inode, type NodeRef, type WalkEntry } from '@cowherd/fs'
+import type { Context } from '../cli/context.ts'
+import { examples } from '../cli/help.ts'
+import { takesVolume, type VolumeFlags } from '../cli/volume-options.ts'
+import { findFile } from '../cli/volume-path.ts'
 
 /** Files are read in pieces of this size. */
 const PIECE_BYTES = 1 << 20
+
+export function registerManifest(program: Command, context: Context): void {
+  const command = takesVolume(
+    program.command('manifest').description('print one line for each file, with all there is to tell'),
+  )
+    .argument('[path]', 'path in the volume; the root if left out', '/')
+    .action(async (volume: string, path: string, flags: VolumeFlags) => {
+      const fs = await context.openFileSystem(volume, flags)
+      const start = findFile(fs, path, { followLast: false })
+      const report = { line: (text: string) => context.out.line(text), fail: (text: string) => context.fail(text) }
+      writeManifest(fs, report, start.ref)
+    })
+  const remark = [
+    'Columns, separated by tabs: path, type, mode, uid, gid, links, size, time of modification in ns, device number,',
+    'sha256 or target of the link, extended attributes (name=hex), blocks of 512 bytes. EIO stands for a file that',
+    'can not be read.',
+  ]
+  examples(command, ['cowherd manifest disk.img > disk.tsv', 'cowherd manifest disk.img /home'], remark.join('\n'))
+}
 
 /** Where a manifest's lines go, and where what could not be read is told. */
 export interface ManifestReport {
