@@ -1,19 +1,16 @@
 /** Gets a volume's master key. Format chapter 1, 9.4. */
 
 import { u32 } from '@cowherd/kernel-lib'
-import type { Codecs } from '@cowherd/shim'
+import { CodecError, type Codecs } from '@cowherd/shim'
 import { VolumeError } from '../errors.ts'
 import { sameBytes } from './magic.ts'
-import { KEY_MARKER } from './sections/crypt.ts'
+import { KEY_MARKER, type CryptSection } from './sections/crypt.ts'
 import { viewOf } from './sections/section.ts'
 import type { Superblock } from './superblock.ts'
 
 /** `bcache`, with its NUL. */
 const SALT = Uint8Array.of(0x62, 0x63, 0x61, 0x63, 0x68, 0x65, 0)
 const PASSPHRASE_KEY_BYTES = 32
-/** Limits of what a superblock can make us do, as logarithms: memory is 128 * N * r bytes, work N * r * p. */
-const MEMORY_LOG_MAX = 22
-const WORK_LOG_MAX = 26
 
 /** True if the volume can't be read without a passphrase. */
 export function needsPassphrase(superblock: Superblock): boolean {
@@ -36,21 +33,23 @@ export function unlock(
   if (typed === undefined) {
     throw new VolumeError('EACCES', '', 'the volume is encrypted and needs a passphrase')
   }
-  const { logN, logR, logP } = crypt.kdf
-  if (logN === 0 || logN + logR > MEMORY_LOG_MAX || logN + logR + logP > WORK_LOG_MAX) {
-    throw new VolumeError(
-      'EIO',
-      'superblock section crypt',
-      `scrypt parameters ${logN}, ${logR}, ${logP} are unreasonable`,
-    )
-  }
-  const cost = { logN, r: 2 ** logR, p: 2 ** logP }
-  const passphraseKey = codecs.scrypt(typed, SALT, cost, PASSPHRASE_KEY_BYTES)
+  const passphraseKey = derivedKey(crypt, codecs, typed)
   const key = crypt.key.slice()
   codecs.chacha20(passphraseKey, wrapNonce(superblock.uuid), key)
   if (!sameBytes(key.subarray(0, KEY_MARKER.length), KEY_MARKER))
     throw new VolumeError('EACCES', '', 'wrong passphrase')
   return key.slice(KEY_MARKER.length)
+}
+
+/** scrypt as the section says; the codecs refuse what costs more than any volume was made with. */
+function derivedKey({ kdf }: CryptSection, codecs: Codecs, passphrase: Uint8Array): Uint8Array {
+  const cost = { logN: kdf.logN, r: 2 ** kdf.logR, p: 2 ** kdf.logP }
+  try {
+    return codecs.scrypt(passphrase, SALT, cost, PASSPHRASE_KEY_BYTES)
+  } catch (error) {
+    if (!(error instanceof CodecError)) throw error
+    throw new VolumeError('EIO', 'superblock section crypt', error.message, { cause: error })
+  }
 }
 
 /** The first 8 bytes of the internal uuid in the upper words. */

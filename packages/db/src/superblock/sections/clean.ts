@@ -4,12 +4,15 @@
  */
 
 import { column, pad, struct, u32, u64 } from '@cowherd/kernel-lib'
+import { walkRecords } from '../../journal/jset-layout.ts'
+import { recordText } from '../../journal/record-text.ts'
+import type { VolumeShape } from '../../key-type.ts'
+import { btreePtr, btreePtrV2 } from '../../key-types/btree-ptr.ts'
 import { Malformed } from '../malformed.ts'
+import type { Superblock } from '../superblock.ts'
 import { findSection, requireBytes, SectionHeader, viewOf, type Section } from './section.ts'
 
 export const CleanHead = struct({ header: SectionHeader, flags: u32, clocks: pad(4), journalSeq: u64 })
-
-const ENTRY_HEADER_BYTES = 8
 
 /** The section `clean`. */
 export interface CleanSection {
@@ -26,18 +29,31 @@ export function readClean(sections: readonly Section[]): CleanSection | undefine
   if (section === undefined) return undefined
   requireBytes(section, CleanHead.size)
   const { flags, journalSeq } = CleanHead.read(viewOf(section.bytes), 0)
-  const entries = section.bytes.subarray(CleanHead.size)
-  const view = viewOf(entries)
-  for (let at = 0; at < entries.length;) {
-    at += ENTRY_HEADER_BYTES + view.getUint16(at, true) * 8
-    if (at > entries.length) throw new Malformed('section clean: an entry runs past the end')
-  }
-  return { flags, journalSeq, entries }
+  const problem = walkRecords(viewOf(section.bytes), CleanHead.size, section.bytes.length, () => undefined)
+  if (problem !== undefined) throw new Malformed(`section clean: ${problem}`)
+  return { flags, journalSeq, entries: section.bytes.subarray(CleanHead.size) }
 }
 
-/** As `show-super` prints the section. */
-export function printClean(section: Section): string {
+/** As `show-super` prints the section: no more is known of the volume than this superblock says of itself. */
+export function printClean(section: Section, superblock: Superblock): string {
   requireBytes(section, CleanHead.size)
   const { flags, journalSeq } = CleanHead.read(viewOf(section.bytes), 0)
-  return `${column('flags:', 16)}${flags}\n${column('journal_seq:', 16)}${journalSeq}\n`
+  const shape: VolumeShape = {
+    member: () => undefined,
+    btreeNodeSectors: superblock.options.btreeNodeSize / 512,
+    blockSectors: superblock.blockSectors,
+    encodedExtentMaxSectors: superblock.options.encodedExtentMax / 512,
+    encrypted: superblock.crypt !== undefined,
+    groupPath: () => undefined,
+  }
+  const lines = [`${column('flags:', 16)}${flags}`, `${column('journal_seq:', 16)}${journalSeq}`]
+  const view = viewOf(section.bytes)
+  walkRecords(view, CleanHead.size, section.bytes.length, (record) => {
+    if (record.end === record.start) return
+    // Without a volume the reference can't sum up durability.
+    lines.push(recordText(view, record, ROOT_KEY_TYPES, shape).replaceAll(' durability: 0 ', ' '))
+  })
+  return `${lines.join('\n')}\n`
 }
+
+const ROOT_KEY_TYPES = new Map([btreePtr, btreePtrV2].map((type) => [type.number, type]))
