@@ -10,7 +10,7 @@ import type { FileSystem } from './file-system.ts'
 import type { Inode } from './inode.ts'
 import { NodeRef } from './node-ref.ts'
 
-/** One file on the walk. All of it is valid during the call only: the walk fills it again. */
+/** One file on the walk. All of it is valid until the walk goes on: it fills the same objects again. */
 export interface WalkEntry {
   /** Path below the start of the walk; empty for the start itself. */
   readonly path: Uint8Array
@@ -35,7 +35,8 @@ export interface WalkVisitor {
 
 /** Walks over the tree at `start`, the filesystem's root if absent. Throws VolumeError if `start` itself can't be looked at. */
 export function walk(fs: FileSystem, visitor: WalkVisitor, start: Readonly<NodeRef> = fs.root): void {
-  new Walker(fs, visitor).run(new NodeRef().copy(start))
+  const steps = new TreeWalk(fs, visitor, start)
+  while (steps.step());
 }
 
 const NO_NAME = new Uint8Array(0)
@@ -49,37 +50,46 @@ interface Level {
   index: number
 }
 
-class Walker {
+/** A walk that its owner drives, for work that has to pause: each step looks at one file at most. */
+export class TreeWalk {
   private readonly fs: FileSystem
   private readonly visitor: WalkVisitor
   private readonly inode: Inode
+  private readonly levels: Level[] = []
+  private start: NodeRef | undefined
   /** Files with several links that were met. */
   private readonly links = new Set<string>()
   /** Directories that were entered by another name than the one they point back to. */
   private readonly strays = new Set<string>()
 
-  constructor(fs: FileSystem, visitor: WalkVisitor) {
+  constructor(fs: FileSystem, visitor: WalkVisitor, start: Readonly<NodeRef> = fs.root) {
     this.fs = fs
     this.visitor = visitor
     this.inode = fs.newInode()
+    this.start = new NodeRef().copy(start)
   }
 
-  run(start: NodeRef): void {
-    const levels: Level[] = []
-    this.fs.getattr(start, this.inode)
-    this.visit(levels, NO_NAME, NO_NAME, start, this.inode, true)
-    for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
-      if (level.index === level.listing.count) {
-        levels.pop()
-        this.leave(level, levels.length)
-      } else {
-        this.step(levels, level)
-      }
+  /** Goes on to the next file, the start itself first. False at the end. Throws VolumeError if the start can't be looked at. */
+  step(): boolean {
+    const { start, levels } = this
+    const level = levels.at(-1)
+    if (start !== undefined) {
+      this.start = undefined
+      this.fs.getattr(start, this.inode)
+      this.visit(NO_NAME, NO_NAME, start, this.inode, true)
+    } else if (level === undefined) {
+      return false
+    } else if (level.index === level.listing.count) {
+      levels.pop()
+      this.leave(level, levels.length)
+    } else {
+      this.stepInto(level)
     }
+    return levels.length > 0
   }
 
   /** Looks at the next entry of a directory. */
-  private step(levels: Level[], level: Level): void {
+  private stepInto(level: Level): void {
     const { listing } = level
     const index = listing.order[level.index++]
     const name = listing.name(index)
@@ -94,17 +104,11 @@ class Walker {
     }
     const isHome = listing.offsetHi[index] === inode.dirOffsetHi && listing.offsetLo[index] === inode.dirOffsetLo
     const pointsHere = isHome && level.ref.inodeHi === inode.dirHi && level.ref.inodeLo === inode.dirLo
-    this.visit(levels, path, name, ref, inode, pointsHere || (inode.dirHi === 0 && inode.dirLo === 0))
+    this.visit(path, name, ref, inode, pointsHere || (inode.dirHi === 0 && inode.dirLo === 0))
   }
 
-  private visit(
-    levels: Level[],
-    path: Uint8Array,
-    name: Uint8Array,
-    ref: NodeRef,
-    inode: Inode,
-    pointsHere: boolean,
-  ): void {
+  private visit(path: Uint8Array, name: Uint8Array, ref: NodeRef, inode: Inode, pointsHere: boolean): void {
+    const { levels } = this
     const depth = levels.length
     const isAnotherLink = !inode.isDirectory && inode.linkCount > 1 && !isNew(this.links, ref)
     const wanted = this.visitor.visit({ path, name, depth, ref, inode, isAnotherLink })

@@ -14,7 +14,8 @@ export interface Pages {
 
 /** A store over `content`, which is not copied: what is changed there is seen here. */
 export function memoryStore(content: Uint8Array | Pages, name = 'memory'): BlockDevice {
-  const size = content instanceof Uint8Array ? content.length : content.size
+  // (no instanceof: bytes may come from another realm, a frame or a vm context)
+  const size = 'pages' in content ? content.size : content.length
   let open = true
   return {
     name,
@@ -24,8 +25,8 @@ export function memoryStore(content: Uint8Array | Pages, name = 'memory'): Block
       if (!Number.isSafeInteger(offset) || offset < 0 || offset + target.length > size) {
         throw new DeviceError('EIO', name, `${target.length} bytes at ${offset} are outside its ${size} bytes`)
       }
-      if (content instanceof Uint8Array) target.set(content.subarray(offset, offset + target.length))
-      else readPages(content, target, offset)
+      if ('pages' in content) readPages(content, target, offset)
+      else target.set(content.subarray(offset, offset + target.length))
     },
     close() {
       open = false
