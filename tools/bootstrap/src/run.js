@@ -13,7 +13,8 @@ const root = fileURLToPath(new URL('../../..', import.meta.url))
 
 /** @param {string[]} words */
 function main(words) {
-  const env = { ...process.env }
+  /** @type {Record<string, string | undefined>} */
+  const env = { DO_NOT_TRACK: '1', TURBO_TELEMETRY_DISABLED: '1', ...process.env }
   let [program, ...args] = words
   for (
     let named = /^([A-Z_]+)=(.*)$/.exec(program ?? '');

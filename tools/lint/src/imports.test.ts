@@ -13,6 +13,7 @@ const allowed: [file: string, specifier: string][] = [
   ['packages/db/src/key.test.ts', 'node:fs'],
   ['packages/db/src/key.test.ts', '@cowherd/referee'],
   ['packages/kernel-lib/src/struct.test.ts', 'fast-check'],
+  ['packages/kernel-lib/src/testing/bytes.ts', 'node:crypto'],
   ['apps/cowherd/src/main.ts', '@cowherd/fs'],
   ['apps/cowherd/src/main.ts', 'node:fs'],
   ['tools/bench/src/run.ts', '@cowherd/fs'],

@@ -27,7 +27,7 @@ export const houseRules = [
   {
     name: 'cowherd/platform-free',
     files: platformFree.map((name) => `packages/${name}/src/**/*.ts`),
-    ignores: ['**/*.{test,bench}.ts'],
+    ignores: ['**/*.{test,bench}.ts', '**/src/testing/**'],
     rules: {
       'no-restricted-globals': [
         'error',
