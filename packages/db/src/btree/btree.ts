@@ -38,7 +38,7 @@ export class Btrees {
     journal: JournalKeys | undefined,
     cacheBytes: number,
   ) {
-    this.cache = new NodeCache(cacheBytes, source.nodeBytes)
+    this.cache = new NodeCache(cacheBytes)
     this.roots = roots
     this.journal = journal
     this.reader = new NodeReader(source)
@@ -75,7 +75,7 @@ export class Btrees {
     const root = this.roots.get(btree)
     if (root === undefined) return this.emptyRoot(btree)
     if (root.pointer === undefined) throw new BtreeError('EIO', `btree ${btreeName(btree)}`, 'the root is lost')
-    const slot = this.cache.find(nodeIdentity(root.pointer.words, 0))
+    const slot = this.cached(btree, root.level, root.pointer.words, 0)
     if (slot >= 0) return slot
     this.pointer.set(root.pointer.words, 0)
     return this.load(btree, root.level)
@@ -91,10 +91,16 @@ export class Btrees {
     if (index === count)
       throw new BtreeError('EIO', `btree ${btreeName(btree)} level ${level}`, 'no child for a position')
     const at = image + words[image + index]
-    const found = cache.find(nodeIdentity(words, at))
+    const found = this.cached(btree, level - 1, words, at)
     if (found >= 0) return found
     this.pointer.set(words, at)
     return this.load(btree, level - 1)
+  }
+
+  /** The slot of the node that the key at `words[at]` points to, or -1 if it isn't cached. */
+  private cached(btree: number, level: number, words: Uint32Array, at: number): number {
+    const slot = this.cache.find(nodeIdentity(words, at))
+    return slot >= 0 && this.cache.isNode(slot, btree, level, words, at) ? slot : -1
   }
 
   /** Loads the node that `this.pointer` points to. */
@@ -106,7 +112,8 @@ export class Btrees {
     builder.merge()
     this.overlay(btree, level)
     if (level > 0) reader.checkChildren(expected, builder)
-    return this.cache.store(nodeIdentity(this.pointer.words, 0), builder, reader.minKey, reader.maxKey)
+    const identity = nodeIdentity(this.pointer.words, 0)
+    return this.cache.store(identity, btree, level, builder, reader.minKey, reader.maxKey)
   }
 
   private emptyRoot(btree: number): number {
@@ -118,7 +125,7 @@ export class Btrees {
     copyBpos(this.reader.minKey, POS_MIN)
     copyBpos(this.reader.maxKey, SPOS_MAX)
     this.overlay(btree, 0)
-    return this.cache.store(identity, this.builder, this.reader.minKey, this.reader.maxKey)
+    return this.cache.store(identity, btree, 0, this.builder, this.reader.minKey, this.reader.maxKey)
   }
 
   private overlay(btree: number, level: number): void {

@@ -7,8 +7,9 @@
  */
 
 import { Arena } from '@cowherd/shim'
-import { BPOS_WORDS } from '../bpos.ts'
-import { BTREE_MAX_DEPTH } from '../btree-ids.ts'
+import { BPOS_WORDS, compareBpos } from '../bpos.ts'
+import { KEY_POS_AT } from '../key.ts'
+import { isV2, minKeyAt } from './btree-ptr.ts'
 import type { ImageBuilder } from './node-image.ts'
 
 /** Words of a slot in the table. */
@@ -19,12 +20,13 @@ const KEY_COUNT = 2
 const REFERENCED = 3 // by a lookup since the clock's hand passed
 const MIN_KEY = 4
 const MAX_KEY = MIN_KEY + BPOS_WORDS
+const PLACE = MAX_KEY + BPOS_WORDS // btree and level: see `placeOf`
 
 const UNIT_BYTES = 16 << 10
-/** The cache always holds at least this many images of the greatest size that a node on disk can have. */
-const IMAGES_MIN = 2 * BTREE_MAX_DEPTH
-/** An image can be this much larger than the node: keys of 8 bytes become 40, with 4 in the index. */
-const GREATEST_GROWTH = 5.5
+/** The least size of a cache. It works with any; who asks for so little reads most nodes again and again. */
+const BYTES_MIN = 16 * UNIT_BYTES
+/** What takes more of the cache than one part in this many is kept beside it, one image at a time. */
+const IMAGES_MIN = 8
 
 /** Names a node within a volume: see `nodeIdentity`; roots that are not on disk have negative ones. */
 export type NodeIdentity = number
@@ -36,14 +38,13 @@ export class NodeCache {
   private readonly index = new Map<NodeIdentity, number>()
   private readonly identities: (NodeIdentity | undefined)[]
   private readonly vacant: number[] = []
-  /** Images too large for the arena's greatest piece, by slot: leaves under a great many keys of the live journal. */
+  /** Images too large for the arena, by slot: leaves under a great many keys of the live journal; in small caches full leaves too. */
   private readonly oversize = new Map<number, Uint32Array>()
   private hand = 0
 
-  /** `bytes` bounds the images; `nodeBytes` is the size of a node on disk. */
-  constructor(bytes: number, nodeBytes: number) {
-    const atLeast = IMAGES_MIN * 2 ** Math.ceil(Math.log2(GREATEST_GROWTH * nodeBytes))
-    this.arena = new Arena(Math.max(bytes, atLeast), UNIT_BYTES)
+  /** `bytes` bounds the images, except for one that is too large to share them. */
+  constructor(bytes: number) {
+    this.arena = new Arena(Math.max(bytes, BYTES_MIN), UNIT_BYTES)
     this.slotCount = this.arena.words.length / this.arena.unit
     this.table = new Uint32Array(this.slotCount * SLOT_WORDS)
     this.identities = Array.from<undefined>({ length: this.slotCount })
@@ -56,6 +57,18 @@ export class NodeCache {
     if (slot === undefined) return -1
     this.table[slot * SLOT_WORDS + REFERENCED] = 1
     return slot
+  }
+
+  /**
+   * True if the slot holds the node that the key at `words[at]` is to point to: of this btree, at this level, with this range. In a
+   * damaged tree two pointers may lead to one place on disk, and only one of them can be right.
+   */
+  isNode(slot: number, btree: number, level: number, words: Uint32Array, at: number): boolean {
+    const { table } = this
+    const row = slot * SLOT_WORDS
+    if (table[row + PLACE] !== placeOf(btree, level)) return false
+    if (compareBpos(table, row + MAX_KEY, words, at + KEY_POS_AT) !== 0) return false
+    return !isV2(words, at) || compareBpos(table, row + MIN_KEY, words, minKeyAt(at)) === 0
   }
 
   /** Rises whenever the slot changes hands. */
@@ -83,7 +96,16 @@ export class NodeCache {
   }
 
   /** Stores the merged image in `builder` under `identity`, giving up others as needed. Returns its slot. */
-  store(identity: NodeIdentity, builder: ImageBuilder, minKey: Uint32Array, maxKey: Uint32Array): number {
+  store(
+    identity: NodeIdentity,
+    btree: number,
+    level: number,
+    builder: ImageBuilder,
+    minKey: Uint32Array,
+    maxKey: Uint32Array,
+  ): number {
+    const former = this.index.get(identity)
+    if (former !== undefined) this.evict(former)
     const size = builder.imageWords
     const large = size > this.arena.largest / IMAGES_MIN
     if (large) for (const slot of [...this.oversize.keys()]) this.evict(slot)
@@ -100,6 +122,7 @@ export class NodeCache {
     this.table[row + REFERENCED] = 1
     this.table.set(minKey, row + MIN_KEY)
     this.table.set(maxKey, row + MAX_KEY)
+    this.table[row + PLACE] = placeOf(btree, level)
     builder.store(this.words(slot), at)
     this.identities[slot] = identity
     this.index.set(identity, slot)
@@ -135,4 +158,8 @@ export class NodeCache {
     if (!this.oversize.delete(slot)) this.arena.deallocate(this.imageAt(slot))
     this.vacant.push(slot)
   }
+}
+
+function placeOf(btree: number, level: number): number {
+  return btree * 4 + level
 }
