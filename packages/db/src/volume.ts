@@ -183,7 +183,7 @@ export class Volume {
   /** Roots, blacklist and journal keys: from the section `clean`, or from the journal. */
   private readState(norecovery: boolean): VolumeState {
     const { superblock } = this
-    const blacklist: [number, number][] = superblock.blacklist.map(({ start, end }) => [Number(start), Number(end)])
+    let blacklist: [number, number][] = superblock.blacklist.map(({ start, end }) => [Number(start), Number(end)])
     const roots = new Map<number, BtreeRoot>()
     if (!superblock.initialized) return { roots, blacklist, keys: undefined }
     if (superblock.clean) {
@@ -199,7 +199,8 @@ export class Volume {
     }
     const selection = selectEntries(this.scanner.scan(), superblock.blacklist)
     for (const note of selection.notes) this.noteOnce(note)
-    blacklist.push([Number(selection.newest) + 1, ENDLESS])
+    const next = Number(selection.newest) + 1
+    blacklist = [...blacklist.filter(([start]) => start < next), [next, ENDLESS]]
     const keys = new JournalKeys()
     for (const entry of selection.entries) this.takeEntry(entry, roots, norecovery ? undefined : keys)
     keys.seal()
@@ -275,7 +276,7 @@ export class Volume {
 
 interface VolumeState {
   readonly roots: Map<number, BtreeRoot>
-  /** Ranges [start, end) of journal sequence numbers. */
+  /** Ranges [start, end) of journal sequence numbers, sorted by both. */
   readonly blacklist: readonly [number, number][]
   readonly keys: JournalKeys | undefined
 }
@@ -289,8 +290,16 @@ function generationOf(key: Key, pos: Uint32Array): number {
   return at === undefined ? 0 : key.value[at]
 }
 
+/** `ranges` are sorted by start and end. */
 function isInside(ranges: readonly (readonly [number, number])[], seq: number): boolean {
-  return ranges.some(([start, end]) => start <= seq && seq < end)
+  let low = 0
+  let high = ranges.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (ranges[middle][1] <= seq) low = middle + 1
+    else high = middle
+  }
+  return low < ranges.length && ranges[low][0] <= seq
 }
 
 function leastValueBytes(keyTypes: ReadonlyMap<number, KeyType>): Uint16Array {

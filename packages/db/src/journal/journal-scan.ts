@@ -67,8 +67,9 @@ export interface EntryBytes {
 export class JournalScanner {
   private readonly devices: readonly JournalDevice[]
   private readonly options: JournalScanOptions
-  private readonly buffer = new ArrayBuffer(JOURNAL_ENTRY_MAX_BYTES)
-  private readonly view = new DataView(this.buffer)
+  /** Holds one entry; made at first use, as clean volumes don't need it. */
+  private buffer = new ArrayBuffer(0)
+  private view = new DataView(this.buffer)
   private readonly nonce = new Uint32Array(4)
 
   constructor(devices: readonly JournalDevice[], options: JournalScanOptions) {
@@ -81,6 +82,7 @@ export class JournalScanner {
    * is of a version that can't be read.
    */
   scan(all = false): FoundEntry[] {
+    this.makeBuffer()
     const found = new Map<bigint, FoundEntry>()
     let needed = 0n
     for (const device of this.devices) {
@@ -89,7 +91,7 @@ export class JournalScanner {
         for (let i = 0; i < run.count; i++, bucketIndex++) {
           const before = needed
           this.scanBucket(device, run.start + i, bucketIndex, (entry) => {
-            if (!entry.noFlush && entry.lastSeq > needed) needed = entry.lastSeq
+            if (entry.lastSeq > needed) needed = entry.lastSeq
             if (entry.seq >= needed || all) this.collect(found, entry)
           })
           if (needed > before && !all) for (const seq of found.keys()) if (seq < needed) found.delete(seq)
@@ -101,6 +103,7 @@ export class JournalScanner {
 
   /** The bytes of an entry, from a copy with a good checksum. Throws JournalError when none can be read. */
   readEntry(entry: FoundEntry): EntryBytes {
+    this.makeBuffer()
     const problems: string[] = []
     for (const place of entry.places) {
       const device = this.devices.find(({ index }) => index === place.device)
@@ -153,9 +156,9 @@ export class JournalScanner {
           }
           checksumGood = this.verify(bytes) === undefined
         }
-        const lastSeq = checksumGood ? this.lastSeq(bytes) : 0n
-        const place = { device: device.index, bucketIndex, sector, checksumGood }
         const noFlush = header.flags.noFlush === 1
+        const lastSeq = checksumGood && !noFlush ? this.lastSeq(header.seq, bytes) : 0n
+        const place = { device: device.index, bucketIndex, sector, checksumGood }
         take({ seq: header.seq, lastSeq, noFlush, version: header.version, bytes, places: [place] })
         afterBad ||= !checksumGood
         at += fits ? Math.ceil(bytes / blockBytes) * blockBytes : blockBytes
@@ -200,8 +203,15 @@ export class JournalScanner {
     )
   }
 
-  /** last_seq of the verified entry in the buffer, which stays as it is. */
-  private lastSeq(bytes: number): bigint {
+  /** last_seq of the verified flush entry in the buffer, which stays as it is. An entry can't need what is newer than itself. */
+  private lastSeq(seq: bigint, bytes: number): bigint {
+    const stored = this.storedLastSeq(bytes)
+    if (stored <= seq) return stored
+    this.options.note(`journal entry ${seq}: jset_last_seq_newer_than_seq: ${stored}, taken as its own number`)
+    return seq
+  }
+
+  private storedLastSeq(bytes: number): bigint {
     const { integrity } = this.options
     if (!integrity.isEncrypted(this.view.getUint32(Jset.offsets.flags, true) & 0xf)) {
       return this.view.getBigUint64(Jset.offsets.lastSeq, true)
@@ -223,6 +233,14 @@ export class JournalScanner {
       view: new DataView(this.buffer, 0, bytes),
       words: new Uint32Array(this.buffer, 0, bytes / 4),
     }
+  }
+
+  /** Entries are at most as large as the largest bucket: what is longer was refused when it was found. */
+  private makeBuffer(): void {
+    if (this.buffer.byteLength > 0) return
+    const bucketBytes = this.devices.map(({ bucketSectors }) => bucketSectors * SECTOR)
+    this.buffer = new ArrayBuffer(Math.min(JOURNAL_ENTRY_MAX_BYTES, Math.max(0, ...bucketBytes)))
+    this.view = new DataView(this.buffer)
   }
 
   private setNonce(): void {

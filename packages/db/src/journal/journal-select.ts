@@ -34,7 +34,7 @@ export function selectEntries(found: readonly FoundEntry[], blacklist: readonly 
   const notes: string[] = []
   const newest = newestFlush(found, notes)
   const last = found[newest]
-  const lastSeq = last.lastSeq > last.seq ? last.seq : last.lastSeq
+  const { lastSeq } = last
   const dropped = found.length - 1 - newest
   if (dropped > 0)
     notes.push(`${dropped} journal ${dropped === 1 ? 'entry' : 'entries'} after ${last.seq} not flushed: ignored`)
@@ -74,7 +74,7 @@ function checkComplete(entries: readonly FoundEntry[], from: bigint, to: bigint,
   const there = new Set(entries.map(({ seq }) => seq))
   for (let seq = from; seq <= to; seq++) {
     if (there.has(seq)) continue
-    const range = blacklist.find(({ start, end }) => start <= seq && seq < end)
+    const range = rangeOf(blacklist, seq)
     if (range === undefined) {
       throw new JournalError('EIO', WHERE, `entry ${seq} is missing (needed: ${from} to ${to})`)
     }
@@ -83,5 +83,18 @@ function checkComplete(entries: readonly FoundEntry[], from: bigint, to: bigint,
 }
 
 export function isBlacklisted(blacklist: readonly SeqRange[], seq: bigint): boolean {
-  return blacklist.some(({ start, end }) => start <= seq && seq < end)
+  return rangeOf(blacklist, seq) !== undefined
+}
+
+/** The range that holds `seq`. Ranges are sorted and disjoint; a damaged superblock may have a great many. */
+function rangeOf(blacklist: readonly SeqRange[], seq: bigint): SeqRange | undefined {
+  let low = 0
+  let high = blacklist.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (blacklist[middle].end <= seq) low = middle + 1
+    else high = middle
+  }
+  const range = low < blacklist.length ? blacklist[low] : undefined
+  return range !== undefined && range.start <= seq ? range : undefined
 }
