@@ -107,13 +107,13 @@ class Listing {
     const { interruption } = this.#context
     const { key } = walk
     const type = this.#keyType
+    let count = 0
     while (walk.next()) {
       if (type >= 0 && key.type !== type) continue
       if (this.#json === undefined) this.#text += this.#printer.text(key) + '\n'
       else this.#json.add(this.#printer.record(key, range.btree, range.level))
-      if (this.#text.length < PIECE) continue
-      this.#flush()
-      if (interruption.due()) await interruption.rest()
+      if (this.#text.length >= PIECE) this.#flush()
+      if ((++count & 0xff) === 0 && interruption.due()) await interruption.rest()
     }
   }
 

@@ -112,7 +112,7 @@ export function targetText(target: number, shape: VolumeShape): string {
   const device = target - 1
   if (shape.member(device) === undefined) return `invalid device ${device}`
   const name = shape.deviceName?.(device)
-  return name === undefined ? `device ${device}` : `/dev/${name}`
+  return name === undefined ? `offline device ${device}` : `/dev/${name}`
 }
 
 const scratch = new ExtentPointers()
