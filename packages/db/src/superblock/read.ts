@@ -104,7 +104,8 @@ function readLayoutSector(device: BlockDevice) {
 
 function readCopy(device: BlockDevice, sector: number, checksum: Checksum): Copy {
   return at(device, sector, 'EIO', () => {
-    const start = readBytes(device, sector, Math.min(FIRST_READ_BYTES, device.size - sector * SECTOR))
+    const there = Math.min(FIRST_READ_BYTES, device.size - sector * SECTOR)
+    const start = readBytes(device, sector, Math.max(there, SuperblockHead.size))
     const head = SuperblockHead.read(viewOf(start), 0)
     if (!isMagic(head.magic)) throw new NotASuperblock(`not a superblock (magic number ${hexText(head.magic)})`)
     checkVersions(head)
@@ -119,7 +120,7 @@ function readCopy(device: BlockDevice, sector: number, checksum: Checksum): Copy
 
 /** Throws if the device ends too early for what has to be there. */
 function readBytes(device: BlockDevice, sector: number, size: number): Uint8Array {
-  if (size < SECTOR || sector * SECTOR + size > device.size) {
+  if (sector * SECTOR + size > device.size) {
     const missing = sector === SUPERBLOCK_SECTOR || sector === LAYOUT_SECTOR
     const message = `the device ends before it (${device.size} bytes): truncated?`
     throw missing ? new NotASuperblock(message) : new Malformed(message)

@@ -8,6 +8,8 @@ import { readSuperblock } from './read.ts'
 import { needsPassphrase, unlock } from './unlock.ts'
 
 const codecs = nativeCodecs()
+/** scrypt takes its time, on purpose. */
+const TIMEOUT_MS = 60_000
 const typed = (text: string) => () => encodeUtf8(text)
 const unhex = (text: string) => Uint8Array.from(Buffer.from(text, 'hex'))
 
@@ -33,20 +35,20 @@ function vectorImage(): SuperblockImage {
     )
 }
 
-test('the known key comes out of the known section', () => {
+test('the known key comes out of the known section', { timeout: TIMEOUT_MS }, () => {
   const superblock = readSuperblock(vectorImage().device(), codecs)
   const key = unlock(superblock, codecs, typed('secret pass'))
   expect(hexText(key ?? new Uint8Array())).toBe('fc57a3baf4190a365ec935e3eb60e68bee5f4dc3085c0ae6c25996f9bf6b4140')
 })
 
-test('golden volumes', () => {
+test('golden volumes', { timeout: TIMEOUT_MS }, () => {
   expect(unlock(readFixture('encrypted'), codecs, typed('cowherd'))).toHaveLength(32)
   expect(needsPassphrase(readFixture('encrypted-nopass'))).toBe(false)
   expect(unlock(readFixture('encrypted-nopass'), codecs)).toHaveLength(32)
   expect(unlock(readFixture('default'), codecs, typed('ignored'))).toBeUndefined()
 })
 
-test('a wrong passphrase, none, and unreasonable cost', () => {
+test('a wrong passphrase, none, and unreasonable cost', { timeout: TIMEOUT_MS }, () => {
   const superblock = readFixture('encrypted')
   expect(() => unlock(superblock, codecs, typed('cowherd '))).toThrow(
     expect.objectContaining({ code: 'EACCES', message: 'wrong passphrase' }),

@@ -138,10 +138,7 @@ function memberLines(member: Member, { diskGroups, replicas }: Superblock): stri
     replicas.some(({ dataType, devices }) => dataType === type && devices.includes(member.index)),
   )
   const lines: [name: string, value: unknown][] = [
-    [
-      'Label',
-      member.group === undefined ? '(none)' : `${visibleText(diskGroups[member.group].label)} (${member.group})`,
-    ],
+    ['Label', labelText(member, diskGroups)],
     ['UUID', uuidText(member.uuid)],
     ['Size', humanSize(member.bucketCount * member.bucketSectors * 512)],
     ['read errors', errors[0]],
@@ -167,6 +164,12 @@ function memberLines(member: Member, { diskGroups, replicas }: Superblock): stri
     ['Freespace initialized', Number(member.freespaceInitialized)],
   ]
   return lines.map(([name, value]) => `${column(`  ${name}:`, 43)}${String(value)}\n`)
+}
+
+/** Only the leaf's name and its index. The records of `members_v1` aren't checked against the labels. */
+function labelText({ group }: Member, diskGroups: Superblock['diskGroups']): string {
+  if (group === undefined) return '(none)'
+  return group < diskGroups.length ? `${visibleText(diskGroups[group].label)} (${group})` : `(bad label ${group})`
 }
 
 function listText(names: readonly string[]): string {
