@@ -43,6 +43,14 @@ export async function openVolume(context: Context, volume: string, flags: Volume
   )
 }
 
+/** Each device of VOLUME with its superblock; no other byte is looked at. Throws CommandError (exit code 3). */
+export function readSuperblocks(context: Context, volume: string): db.Candidate[] {
+  // a superblock is written in whole, and checked: there is nothing to lock out
+  const devices = openDevices(context, volume, { lock: false })
+  const codecs = nativeCodecs()
+  return devices.map((device) => opening(() => ({ device, superblock: db.readSuperblock(device, codecs) })))
+}
+
 /** The filesystem on VOLUME. Throws CommandError (exit code 3). */
 export async function openFileSystem(context: Context, volume: string, flags: VolumeFlags): Promise<fs.FileSystem> {
   const opened = await openVolume(context, volume, flags)

@@ -20,6 +20,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['cat', async () => (await import('../commands/cat.ts')).registerCat],
   ['find', async () => (await import('../commands/find.ts')).registerFind],
   ['manifest', async () => (await import('../commands/manifest.ts')).registerManifest],
+  ['show-super', async () => (await import('../commands/show-super.ts')).registerShowSuper],
   ['list', async () => (await import('../commands/list.ts')).registerList],
   ['version', async () => (await import('../commands/version.ts')).registerVersion],
 ])
