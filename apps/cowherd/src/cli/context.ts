@@ -64,6 +64,11 @@ export class Context {
     this.note(text)
   }
 
+  /** True if a progress bar would be seen: finding out how much there is to do may take a while. */
+  get progressIsShown(): boolean {
+    return this.#surroundings.terminal.isTTY === true
+  }
+
   /** A progress bar for `total` bytes of work, on a terminal. */
   progress(total: number): Progress {
     this.#progress = progressBar(total, this.#surroundings.terminal)

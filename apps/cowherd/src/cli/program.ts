@@ -18,6 +18,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['ls', async () => (await import('../commands/ls.ts')).registerLs],
   ['stat', async () => (await import('../commands/stat.ts')).registerStat],
   ['cat', async () => (await import('../commands/cat.ts')).registerCat],
+  ['get', async () => (await import('../commands/get.ts')).registerGet],
   ['find', async () => (await import('../commands/find.ts')).registerFind],
   ['manifest', async () => (await import('../commands/manifest.ts')).registerManifest],
   ['show-super', async () => (await import('../commands/show-super.ts')).registerShowSuper],
