@@ -42,5 +42,8 @@ export function homeOf(file) {
  * @param {string} file
  */
 export function isTest(file) {
-  return /\.(test|bench)\.[cm]?[jt]s$/.test(file) || /^[^/]+\/[^/]+\/(test|bench|src\/testing)\//.test(file.replaceAll('\\', '/'))
+  return (
+    /\.(test|bench)\.[cm]?[jt]s$/.test(file) ||
+    /^[^/]+\/[^/]+\/(test|bench|src\/testing)\//.test(file.replaceAll('\\', '/'))
+  )
 }
