@@ -6,6 +6,7 @@ import { openFileSystem } from './file-system.ts'
 import type { FileSystem } from './file-system.ts'
 import { NodeRef } from './node-ref.ts'
 import { MemoryVolume, TOP, homeOffset } from './testing/memory-volume.ts'
+import { inodeValue } from './testing/keys.ts'
 import { walk } from './walk.ts'
 
 const ROOT = 4096
@@ -271,6 +272,22 @@ describe('attributes', () => {
       'bcachefs_effective.nocow=0',
     ])
   })
+})
+
+test('inodes of the older versions', () => {
+  const fields = { mode: 0o100600, uid: 7, size: 77n, sectors: 8n, nlink: 1 }
+  const at = { inode: 0, snapshot: TOP }
+  const volume = emptyVolume()
+    .put(BtreeId.inodes, { ...at, type: 8, offset: 5001, value: inodeValue(1, fields, 'old') })
+    .put(BtreeId.inodes, { ...at, type: 8, offset: 5002, value: inodeValue(1, fields) })
+    .put(BtreeId.inodes, { ...at, type: 23, offset: 5003, value: inodeValue(2, fields) })
+  const fs = openFileSystem(volume)
+  const inode = fs.newInode()
+  for (const number of [5001, 5002, 5003]) {
+    fs.getattr(NodeRef.of(1, 0, number), inode)
+    expect([inode.mode, inode.uid, inode.size, inode.sectors, inode.linkCount]).toEqual([0o100600, 7, 77, 8, 2])
+    expect(fs.open(NodeRef.of(1, 0, number)).size).toBe(77)
+  }
 })
 
 describe('walking', () => {

@@ -25,6 +25,8 @@ import { OpenFile } from './open-file.ts'
 import { forEachOptionAttribute } from './option-attributes.ts'
 import { resolvePath } from './path.ts'
 import type { ResolveOptions } from './path.ts'
+import { spaceOf } from './space.ts'
+import type { Space } from './space.ts'
 import { StringHash } from './string-hash.ts'
 import { ROOT_SUBVOLUME, Subvolumes } from './subvolumes.ts'
 import type { Subvolume } from './subvolumes.ts'
@@ -170,6 +172,11 @@ export class FileSystem {
   /** What a path leads to, from the root of the filesystem on. Throws ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG. */
   resolve(path: string | Uint8Array, options: ResolveOptions = {}): NodeRef {
     return resolvePath(this, bytesOf(path), options)
+  }
+
+  /** How much room there is on the volume: statfs(2). */
+  space(): Space {
+    return spaceOf(this.volume)
   }
 
   /** All subvolumes and snapshots of the volume, by id. */

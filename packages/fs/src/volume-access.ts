@@ -1,13 +1,17 @@
 /** What the filesystem asks of the database: a part of `Volume`, which tests replace by keys in memory. */
 
-import type { Key, KeyCursor, VolumeShape } from '@cowherd/db'
+import type { Key, KeyCursor, Member, Options, VolumeShape } from '@cowherd/db'
 import type { Codecs } from '@cowherd/shim'
 
 export interface VolumeAccess {
   readonly superblock: {
-    readonly version: number
     readonly timeBaseNs: bigint
     readonly timePrecisionNs: number
+    readonly members: readonly Pick<
+      Member,
+      'index' | 'alive' | 'state' | 'bucketCount' | 'firstBucket' | 'bucketSectors'
+    >[]
+    readonly options: Pick<Options, 'gcReserveBytes' | 'gcReservePercent'>
   }
   readonly shape: VolumeShape
   readonly codecs: Pick<Codecs, 'crc32c' | 'crc64' | 'sha256'>

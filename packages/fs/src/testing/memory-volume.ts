@@ -16,17 +16,16 @@ import { SHAPE, inodeValue, keyOf, padded } from './keys.ts'
 const WHITEOUT = 1
 const EXTENT = 6
 
-/** Codecs for hashing names; only inodes with the old SipHash keys need SHA-256. */
-export const CODECS = {
-  crc32c,
-  crc64,
-  sha256: (): Uint8Array => {
-    throw new Error('no SHA-256 here')
-  },
-}
+/** Codecs for hashing names; what inodes with the old SipHash keys get of SHA-256 is nonsense. */
+export const CODECS = { crc32c, crc64, sha256: (data: Uint8Array): Uint8Array => new Uint8Array(32).fill(data[0]) }
 
 export class MemoryVolume implements VolumeAccess {
-  readonly superblock = { version: 1037, timeBaseNs: 0n, timePrecisionNs: 1 }
+  readonly superblock = {
+    timeBaseNs: 0n,
+    timePrecisionNs: 1,
+    members: [],
+    options: { gcReserveBytes: 0, gcReservePercent: 8 },
+  }
   readonly shape = SHAPE
   readonly codecs = CODECS
   /** Parent of each snapshot, 0 for a root. */
@@ -35,11 +34,13 @@ export class MemoryVolume implements VolumeAccess {
   /** Extents that can't be read: by the number in their values. */
   readonly damaged = new Set<number>()
   private readonly keys = new Map<number, Key[]>()
+  private readonly sorted = new Map<number, readonly Key[]>()
 
   put(btree: number, fields: KeyFields): this {
     const list = this.keys.get(btree) ?? []
     list.push(keyOf(fields))
     this.keys.set(btree, list)
+    this.sorted.delete(btree)
     return this
   }
 
@@ -86,11 +87,11 @@ export class MemoryVolume implements VolumeAccess {
   }
 
   cursor(btree: number): KeyCursor {
-    return new ArrayCursor(sorted(this.keys.get(btree) ?? []))
+    return new ArrayCursor(this.inOrder(btree))
   }
 
   snapshotCursor(btree: number, snapshot: number): KeyCursor {
-    const all = sorted(this.keys.get(btree) ?? [])
+    const all = this.inOrder(btree)
     if (!hasSnapshots(btree)) return new ArrayCursor(all)
     const decided = new Set<string>()
     const seen = all.filter((key) => {
@@ -107,6 +108,15 @@ export class MemoryVolume implements VolumeAccess {
     if (this.damaged.has(number)) throw new DataError('EIO', who, 'damaged for a test')
     if (skip + target.length > key.size * 512) throw new RangeError('more than the extent was asked for')
     for (let i = 0; i < target.length; i++) target[i] = patternByte(number, skip + i)
+  }
+
+  private inOrder(btree: number): readonly Key[] {
+    let list = this.sorted.get(btree)
+    if (list === undefined) {
+      list = [...(this.keys.get(btree) ?? [])].sort((a, b) => compareBpos(a.words, KEY_POS_AT, b.words, KEY_POS_AT))
+      this.sorted.set(btree, list)
+    }
+    return list
   }
 
   private isAncestor(id: number, ancestor: number): boolean {
@@ -140,10 +150,6 @@ function direntBytes(lo: number, hi: number, type: number, name: string): Uint8A
   bytes[8] = type
   bytes.set(nameBytes, 9)
   return bytes
-}
-
-function sorted(keys: readonly Key[]): Key[] {
-  return [...keys].sort((a, b) => compareBpos(a.words, KEY_POS_AT, b.words, KEY_POS_AT))
 }
 
 class ArrayCursor implements KeyCursor {
