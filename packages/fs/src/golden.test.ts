@@ -135,3 +135,19 @@ test('snapshots: each subvolume can be opened by itself', () => {
     expect(names(alone, alone.root)).toEqual(names(fs, fs.resolve(inside ?? '')))
   }
 })
+
+/** What statfs(2) told of the volumes in Linux 6.12, in blocks of 4 KiB. */
+test.each([
+  ['default', 11040, 9864, 9712, 631296],
+  ['full', 5136, 318, 313, 20352],
+  ['replicas', 14144, 11792, 11610, 754696],
+  ['tiered', 14144, 13016, 12816, 833040],
+  ['small-nodes', 13072, 11864, 11681, 759296],
+  ['unclean', 11040, 9815, 9664, 628160],
+])('%s: room', (name, blocks, free, available, freeInodes) => {
+  const space = openFixture(name).space()
+  expect(Math.floor(space.totalSectors / 8)).toBe(blocks)
+  expect(Math.floor(space.freeSectors / 8)).toBe(free)
+  expect(Math.floor(space.availableSectors / 8)).toBe(available)
+  expect(space.freeInodes).toBe(freeInodes)
+})

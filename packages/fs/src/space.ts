@@ -15,6 +15,8 @@ export interface Space {
   readonly availableSectors: number
   /** Number of inodes, counting each version that a snapshot keeps. */
   readonly inodes: number
+  /** How many more inodes there is room for, as Linux reckons: eight in a sector. */
+  readonly freeInodes: number
 }
 
 /** Counters, by the first byte of the position; and types of data inside the positions. */
@@ -55,7 +57,13 @@ export function spaceOf(volume: VolumeAccess): Space {
   const totalSectors = Math.max(0, capacity - hidden)
   const usedSectors = Math.min(totalSectors, stored + reserved + Math.ceil(reserved / 64))
   const freeSectors = totalSectors - Math.max(0, usedSectors)
-  return { totalSectors, freeSectors, availableSectors: Math.floor((freeSectors * 64) / 65), inodes }
+  return {
+    totalSectors,
+    freeSectors,
+    availableSectors: Math.floor((freeSectors * 64) / 65),
+    inodes,
+    freeInodes: freeSectors * 8,
+  }
 }
 
 /** Sectors of the devices that are written to, less what is held back for moving data and for btrees. */
