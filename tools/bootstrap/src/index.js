@@ -55,8 +55,8 @@ export function ensureBuilt(root, project, folders) {
     say('building')
     must(root, process.execPath, [path.join('node_modules', 'typescript', 'bin', 'tsc'), '-b', project])
     fs.writeFileSync(stamp, '')
-    // What changed while the compiler ran is newer than this.
-    fs.utimesSync(stamp, started / 1000, started / 1000)
+    // As old as what was built, so that what changed while the compiler ran is newer; times are kept to the microsecond.
+    fs.utimesSync(stamp, (started + 0.01) / 1000, (started + 0.01) / 1000)
   })
 }
 
