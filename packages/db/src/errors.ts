@@ -3,6 +3,8 @@
  * an errno in one table. Nothing read from a device ever surfaces as another kind of exception.
  */
 
+import { visibleText } from '@cowherd/kernel-lib'
+
 /** errno names that volume operations end with. */
 export type ErrorCode =
   | 'EACCES' // wrong or missing passphrase
@@ -26,7 +28,8 @@ export class VolumeError extends Error {
   readonly where: string
 
   constructor(code: ErrorCode, where: string, message: string, options?: { cause?: unknown }) {
-    super(where === '' ? message : `${where}: ${message}`, options)
+    // One line, whatever names the volume has to offer.
+    super(visibleText(where === '' ? message : `${where}: ${message}`), options)
     this.code = code
     this.where = where
   }

@@ -3,6 +3,7 @@
  * written. Format chapters 1 to 3; what a pure reader does: chapter 3, 3.6.8.
  */
 
+import { visibleText } from '@cowherd/kernel-lib'
 import type { BlockDevice, Codecs } from '@cowherd/shim'
 import { compareBpos, setBpos } from './bpos.ts'
 import { BTREE_ID_MAX, BtreeId, btreeName, hasSnapshots } from './btree-ids.ts'
@@ -77,7 +78,8 @@ export class Volume {
     const { best } = assembly
     this.superblock = best
     this.devices = assembly.devices
-    this.noteOnce = onceEach(options.note ?? (() => undefined))
+    const note = (message: string): void => options.note?.(visibleText(message))
+    this.noteOnce = onceEach(note)
     for (const note of assembly.notes) this.noteOnce(note)
     this.keyTypes = new Map([...dbKeyTypes, ...(options.keyTypes ?? [])].map((type) => [type.number, type]))
     this.shape = shapeOf(best)
@@ -116,7 +118,7 @@ export class Volume {
       codecs: options.codecs,
       integrity,
       bucketGeneration: bareBtrees ? () => -1 : (device, bucket) => this.bucketGeneration(device, bucket),
-      note: options.note ?? (() => undefined),
+      note,
     })
   }
 

@@ -29,8 +29,10 @@ export const stripe: KeyType = {
   check(key, _place, shape) {
     const inRange = key.inodeHi === 0 && key.inodeLo === 0 && key.offsetHi === 0 && key.offsetLo !== 0
     if (!inRange) return 'stripe_pos_bad'
-    const needed = countsAt(key) + 2 * StripeValue.readPadded(key.value).blocks
-    if (!(needed <= key.valueBytes)) return `stripe_val_size_bad: ${key.valueBytes} bytes, ${needed} needed`
+    const { blocks, csumType } = StripeValue.readPadded(key.value)
+    if (csumType >= CSUM_TYPES.length) return `stripe_val_size_bad: checksums of unknown type ${csumType}`
+    const needed = countsAt(key) + 2 * blocks
+    if (needed > key.valueBytes) return `stripe_val_size_bad: ${key.valueBytes} bytes, ${needed} needed`
     return blocksFault(key, shape)
   },
   print(key, shape) {

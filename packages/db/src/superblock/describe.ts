@@ -60,7 +60,7 @@ function describeSections(superblock: Superblock): Record<string, unknown> {
     blacklist: superblock.blacklist,
     cleanSection: cleanSection === undefined ? null : { journalSeq: cleanSection.journalSeq },
     replicas: superblock.replicas.map((entry) => ({ ...entry, dataType: dataTypeName(entry.dataType) })),
-    diskGroups: superblock.diskGroups.map(({ deleted }, i) => (deleted ? null : groupPath(superblock.diskGroups, i))),
+    diskGroups: superblock.diskGroups.map((_, i) => groupPath(superblock.diskGroups, i) ?? null),
     crypt: crypt === undefined ? null : { kdf: crypt.kdf, needsPassphrase: crypt.needsPassphrase },
     quota: Object.fromEntries(superblock.quota.map((limits, type) => [QUOTA_TYPES[type], limits])),
     counters: Object.fromEntries(superblock.counters.map((value, i) => [COUNTER_NAMES[i] ?? `counter ${i}`, value])),

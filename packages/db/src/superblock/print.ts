@@ -6,6 +6,7 @@
 import { column, decodeUtf8, humanSize, localTimeText, uuidText, visibleText } from '@cowherd/kernel-lib'
 import { bitNames, COMPAT_FEATURES, FEATURES } from './features.ts'
 import type { LayoutRecord } from './layout.ts'
+import { Malformed } from './malformed.ts'
 import { printOptions } from './options.ts'
 import { printBlacklist } from './sections/blacklist.ts'
 import { printClean } from './sections/clean.ts'
@@ -61,10 +62,20 @@ export function printSuperblock(superblock: Superblock, options: PrintOptions = 
   for (const section of superblock.sections) {
     const name = knownName(section)
     if (shown !== 'all' && (name === undefined || !shown.includes(name))) continue
-    const body = name === undefined ? '' : PRINTERS[name](section, superblock)
+    const body = name === undefined ? '' : sectionText(name, section, superblock)
     parts.push(`${sectionName(section.type)} (size ${section.bytes.length}):\n${body}`)
   }
   return parts.join('\n')
+}
+
+/** Sections that nothing relies on (a second one of a kind, the older of two forms) were not checked when they were read. */
+function sectionText(name: SectionName, section: Section, superblock: Superblock): string {
+  try {
+    return PRINTERS[name](section, superblock)
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error
+    return `(malformed: ${error.message})\n`
+  }
 }
 
 function printHead(superblock: Superblock, device: string): string {

@@ -7,7 +7,7 @@
 
 import type { Key, KeyType } from '@cowherd/db'
 import { KEY_BYTES, KEY_WORDS } from '@cowherd/db'
-import { decodeUtf8, struct, u64, u8 } from '@cowherd/kernel-lib'
+import { decodeUtf8, struct, u64, u8, visibleText } from '@cowherd/kernel-lib'
 import { decimalAt, hexOf, wideAt } from '../halves.ts'
 
 export const DIRENT = 10
@@ -64,14 +64,14 @@ export const dirent: KeyType = {
     }
     for (let at = DIRENT_NAME_AT; at < end; at++) {
       if (bytes[at] === 0) return 'dirent_name_embedded_nul: a zero byte inside the name'
-      if (bytes[at] === SLASH) return `dirent_name_has_slash: ${nameText(key)}`
+      if (bytes[at] === SLASH) return `dirent_name_has_slash: ${visibleText(nameText(key))}`
     }
     if (bytes[DIRENT_NAME_AT] === DOT && (length === 1 || (length === 2 && bytes[DIRENT_NAME_AT + 1] === DOT))) {
       return `dirent_name_dot_or_dotdot: ${nameText(key)}`
     }
     const ownDirectory = key.words[DIRENT_TARGET_AT] === key.inodeLo && key.words[DIRENT_TARGET_AT + 1] === key.inodeHi
     if (ownDirectory && bytes[TYPE_AT] !== DT_SUBVOL) {
-      return `dirent_to_itself: ${nameText(key)} leads to its own directory`
+      return `dirent_to_itself: ${visibleText(nameText(key))} leads to its own directory`
     }
     return undefined
   },
