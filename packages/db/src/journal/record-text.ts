@@ -11,6 +11,8 @@ import { Key } from '../key.ts'
 import type { KeyType, VolumeShape } from '../key-type.ts'
 import { JSET_ENTRY_NAMES, JsetEntryType, walkKeys, type JsetRecord } from './jset-layout.ts'
 
+/** The key being printed: one for all, as a journal has a great many. */
+const scratch = new Key()
 const USAGE_TYPES: readonly string[] = ['reserved', 'inodes', 'key_version']
 
 /** One record, `NAME: TEXT` without a newline at the end. Any bytes yield some text. */
@@ -68,11 +70,10 @@ function keyLines(
   shape: VolumeShape,
 ): string[] {
   const lines: string[] = []
-  const key = new Key()
   const problem = walkKeys(view, record.start, record.end, (at) => {
     const bytes = view.getUint8(at) * 8
-    key.bytes.set(new Uint8Array(view.buffer, view.byteOffset + at, bytes))
-    lines.push(`btree=${btreeName(record.btree)} l=${record.level} ${keyText(key, keyTypes, shape)}`)
+    scratch.bytes.set(new Uint8Array(view.buffer, view.byteOffset + at, bytes))
+    lines.push(`btree=${btreeName(record.btree)} l=${record.level} ${keyText(scratch, keyTypes, shape)}`)
   })
   if (problem !== undefined) lines.push(`(${problem})`)
   return lines
