@@ -70,7 +70,7 @@ test('a browser reads volumes from memory', { timeout: 120_000 }, async () => {
   // Parameters that nobody passes hide the globals of the platform.
   const hidden = [...platformGlobals(), 'globalThis']
   const run = compileFunction(`${code}; return cowherd`, hidden) as () => {
-    hashes(image: Uint8Array, passphrase?: Uint8Array): [path: string, hash: string][]
+    hashes: (image: Uint8Array, passphrase?: Uint8Array) => [path: string, hash: string][]
   }
   const { hashes } = run()
   for (const name of ['compressed', 'snapshots', 'encrypted', 'unclean']) {

@@ -73,7 +73,7 @@ export class FileSystem {
     const { timeBaseNs, timePrecisionNs } = volume.superblock
     this.volume = volume
     this.times = new TimeScale(timeBaseNs, timePrecisionNs)
-    this.subvolumes = new Subvolumes(volume)
+    this.subvolumes = new Subvolumes(volume, this.times)
     this.root = this.subvolumes.view(subvolume).root
     const hash = new StringHash(volume.codecs)
     this.directories = new Directories(this.subvolumes, hash)
@@ -210,6 +210,7 @@ export class FileSystem {
     if (!this.findInode(at, inode)) return undefined
     const { dirHi, dirLo, dirOffsetHi, dirOffsetLo, parentSubvolume } = inode
     if (dirHi === 0 && dirLo === 0) return undefined
+    if (parentSubvolume !== 0 && this.subvolumes.find(parentSubvolume) === undefined) return undefined
     at.set(parentSubvolume === 0 ? at.subvolume : parentSubvolume, dirHi, dirLo)
     const { dirents } = this.subvolumes.view(at.subvolume)
     const { key } = dirents

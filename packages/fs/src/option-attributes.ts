@@ -62,6 +62,9 @@ function compressionText(value: number): string {
 
 function targetText(value: number, shape: VolumeShape): string {
   if (value < TARGET_FIRST_DEVICE) return 'none'
-  if (value < TARGET_FIRST_GROUP) return `device ${value - TARGET_FIRST_DEVICE}`
+  if (value < TARGET_FIRST_GROUP) {
+    const device = value - TARGET_FIRST_DEVICE
+    return shape.deviceName?.(device) ?? `device ${device}`
+  }
   return shape.groupPath(value - TARGET_FIRST_GROUP) ?? `group ${value - TARGET_FIRST_GROUP}`
 }

@@ -4,10 +4,10 @@
 
 import { BtreeId, VolumeError, setBpos } from '@cowherd/db'
 import type { Bpos, Key, KeyCursor } from '@cowherd/db'
-import { wide } from './halves.ts'
 import { ROOT_INODE } from './inode.ts'
 import { SubvolumeValue, subvolume as subvolumeType } from './key-types/subvolume.ts'
 import { NodeRef } from './node-ref.ts'
+import type { TimeScale } from './time-scale.ts'
 import type { VolumeAccess } from './volume-access.ts'
 
 /** The subvolume that is mounted, unless another is asked for. */
@@ -28,8 +28,9 @@ export interface Subvolume {
   readonly creationParent: number
   /** The subvolume that holds its name; 0 for the first one, and in volumes from before version 1.5. */
   readonly pathParent: number
-  /** Creation time as stored, in the volume's time units; 0 if unknown. */
-  readonly otime: number | bigint
+  /** Creation time, Unix seconds; for the first subvolume and in old volumes that of the volume. */
+  readonly otimeSeconds: number
+  readonly otimeNanoseconds: number
 }
 
 /** A subvolume with a cursor in each btree, for looking at its files. */
@@ -41,13 +42,15 @@ export interface SubvolumeView extends Subvolume {
 
 export class Subvolumes {
   private readonly volume: VolumeAccess
+  private readonly times: TimeScale
   private readonly cursor: KeyCursor
   private readonly pos: Bpos = new Uint32Array(5)
   private readonly views = new Map<number, SubvolumeView>()
   private last: SubvolumeView | undefined
 
-  constructor(volume: VolumeAccess) {
+  constructor(volume: VolumeAccess, times: TimeScale) {
     this.volume = volume
+    this.times = times
     this.cursor = volume.cursor(BtreeId.subvolumes)
   }
 
@@ -58,10 +61,10 @@ export class Subvolumes {
     setBpos(this.pos, 0, 0, 0, 0, 0)
     for (let more = cursor.seek(this.pos); more; more = cursor.next()) {
       if (cursor.key.type !== subvolumeType.number) continue
-      const subvolume = subvolumeOf(cursor.key)
+      const subvolume = subvolumeOf(cursor.key, this.times)
       if (!subvolume.unlinked) found.push(subvolume)
     }
-    return found.length === 0 ? [onlySubvolume()] : found
+    return found.length === 0 ? [onlySubvolume(this.times)] : found
   }
 
   /** The subvolume of that id, or undefined. */
@@ -70,9 +73,9 @@ export class Subvolumes {
     setBpos(this.pos, 0, 0, 0, id, 0)
     const found = cursor.seek(this.pos)
     if (found && cursor.key.offset === id && cursor.key.inode === 0 && cursor.key.type === subvolumeType.number) {
-      return subvolumeOf(cursor.key)
+      return subvolumeOf(cursor.key, this.times)
     }
-    return id === ROOT_SUBVOLUME && this.isWithoutSubvolumes() ? onlySubvolume() : undefined
+    return id === ROOT_SUBVOLUME && this.isWithoutSubvolumes() ? onlySubvolume(this.times) : undefined
   }
 
   /** Throws VolumeError (ENOENT) if there is no such subvolume, and EIO if it leads nowhere. */
@@ -110,8 +113,10 @@ export class Subvolumes {
   }
 }
 
-function subvolumeOf(key: Key): Subvolume {
+function subvolumeOf(key: Key, times: TimeScale): Subvolume {
   const value = SubvolumeValue.readPadded(key.value)
+  const otimeHi = Number(value.otime >> 32n)
+  const otimeLo = Number(value.otime & 0xffffffffn)
   return {
     id: key.offset,
     snapshot: value.snapshot,
@@ -121,11 +126,12 @@ function subvolumeOf(key: Key): Subvolume {
     unlinked: value.flags.unlinked === 1,
     creationParent: value.creationParent,
     pathParent: value.fsPathParent,
-    otime: wide(Number(value.otime >> 32n), Number(value.otime & 0xffffffffn)),
+    otimeSeconds: times.seconds(otimeHi, otimeLo),
+    otimeNanoseconds: times.nanoseconds(otimeHi, otimeLo),
   }
 }
 
-function onlySubvolume(): Subvolume {
+function onlySubvolume(times: TimeScale): Subvolume {
   return {
     id: ROOT_SUBVOLUME,
     snapshot: FIRST_SNAPSHOT,
@@ -135,6 +141,7 @@ function onlySubvolume(): Subvolume {
     unlinked: false,
     creationParent: 0,
     pathParent: 0,
-    otime: 0,
+    otimeSeconds: times.seconds(0, 0),
+    otimeNanoseconds: times.nanoseconds(0, 0),
   }
 }
