@@ -64,6 +64,11 @@ describe.each([...manifests])('%s', (folder, manifest) => {
   })
 })
 
+test('one version of pnpm is pinned', () => {
+  const { packageManager, devDependencies } = read<Manifest & { packageManager: string }>('package.json')
+  expect(packageManager).toBe(`pnpm@${devDependencies?.['pnpm']}`)
+})
+
 test('every TypeScript project is part of the whole build', () => {
   const built = (read<Project>('tsconfig.json').references ?? []).map((reference) => reference.path)
   const projects = folders.filter((folder) => fs.existsSync(path.join(root, folder, 'tsconfig.json')))
