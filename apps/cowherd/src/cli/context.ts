@@ -3,7 +3,6 @@
  * what it opened is closed when the command has ended.
  */
 
-import { styleText } from 'node:util'
 import type { Volume } from '@cowherd/db'
 import type { FileSystem } from '@cowherd/fs'
 import type { BlockDevice } from '@cowherd/shim'
@@ -25,7 +24,10 @@ export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
-type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'blue' | 'magenta' | 'cyan'
+/** Codes of ECMA-48, SGR. */
+const STYLES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, blue: 34, magenta: 35, cyan: 36 } as const
+
+type Style = keyof typeof STYLES
 
 export class Context {
   readonly out: Output
@@ -82,7 +84,7 @@ export class Context {
 
   /** Output text in a colour or style (`blue`, `bold`, ...) on a terminal, plain elsewhere. */
   styled(style: Style, text: string): string {
-    return this.#coloured ? styleText(style, text) : text
+    return this.#coloured ? `\x1b[${STYLES[style]}m${text}\x1b[0m` : text
   }
 
   /**

@@ -18,11 +18,13 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['ls', async () => (await import('../commands/ls.ts')).registerLs],
   ['stat', async () => (await import('../commands/stat.ts')).registerStat],
   ['cat', async () => (await import('../commands/cat.ts')).registerCat],
-  ['get', async () => (await import('../commands/get.ts')).registerGet],
   ['find', async () => (await import('../commands/find.ts')).registerFind],
+  ['get', async () => (await import('../commands/get.ts')).registerGet],
+  ['tar', async () => (await import('../commands/tar.ts')).registerTar],
   ['manifest', async () => (await import('../commands/manifest.ts')).registerManifest],
   ['show-super', async () => (await import('../commands/show-super.ts')).registerShowSuper],
   ['list', async () => (await import('../commands/list.ts')).registerList],
+  ['list-journal', async () => (await import('../commands/list-journal.ts')).registerListJournal],
   ['version', async () => (await import('../commands/version.ts')).registerVersion],
 ])
 

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
   existsSync,
@@ -17,10 +16,10 @@ import { loadNative } from '@cowherd/shim'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { localTree, parseManifest, type ManifestRow } from '../copy/local-tree.ts'
 import { cowherd } from '../testing/command-line.ts'
+import { hasGetfattr, xattrsOf } from '../testing/xattrs.ts'
 
 const root = process.getuid?.() === 0
 const hasKoffi = loadNative() !== undefined
-const hasGetfattr = spawnSync('getfattr', ['--version']).status === 0
 
 let folder: string
 beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'cowherd-get-'))))
@@ -34,37 +33,6 @@ const comparable = (row: ManifestRow): object => ({
   blocks: '',
   xattrs: '',
 })
-
-/** Extended attributes below `directory`, by path, as the manifest has them. */
-function xattrsOf(directory: string): Map<string, string> {
-  const { stdout } = spawnSync('getfattr', ['-R', '-h', '-P', '-d', '-m', '-', '-e', 'hex', '.'], {
-    cwd: directory,
-    env: { ...process.env, LC_ALL: 'C' },
-    maxBuffer: 1 << 28,
-  })
-  const found = new Map<string, string>()
-  for (const block of stdout.toString('latin1').split('\n\n')) {
-    const [head, ...lines] = block.trim().split('\n')
-    const path = (head ?? '')
-      .replace('# file: ', '')
-      .replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8)))
-    const encode = (text: string): string =>
-      [...text]
-        .map((c) =>
-          c < '!' || c > '~' || c === '%' || c === ',' ? `%${c.charCodeAt(0).toString(16).padStart(2, '0')}` : c,
-        )
-        .join('')
-    const attributes = lines
-      .map((line) =>
-        line
-          .replace('=0x', '=')
-          .replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8))),
-      )
-      .map((line) => `${encode(line.slice(0, line.indexOf('=')))}=${line.slice(line.indexOf('=') + 1)}`)
-    if (path !== '') found.set(encode(path), attributes.sort().join(','))
-  }
-  return found
-}
 
 describe.skipIf(!root || !hasKoffi)('as root, with koffi, everything is kept', () => {
   test.each(fixtureNames())(
