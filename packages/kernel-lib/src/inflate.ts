@@ -1,5 +1,5 @@
 import { CodecError } from './codec-error.ts'
-import { COPY_SLACK, SHORT_COPY_MAX, copyLiteralsSlowly, copyMatchSlowly, copyShort } from './lz-copy.ts'
+import { SHORT_COPY_MAX, copyLiteralsSlowly, copyMatchSlowly, copyShort } from './lz-copy.ts'
 
 /**
  * Decoder of raw DEFLATE streams (RFC 1951: no zlib or gzip header, no checksum) into a target of known size, which the
@@ -113,7 +113,7 @@ function decodeBlock(target: Uint8Array, targetView: DataView, to: number): numb
   const literals = literalCode.table
   const distances = distanceCode.table
   const targetEnd = target.length
-  const targetSafe = targetEnd - COPY_SLACK
+  const targetSafe = targetEnd - SHORT_COPY_MAX
   const sourceBits = 8 * source.length
   for (;;) {
     if (bit > sourceBits) throw damaged('the stream is cut short')

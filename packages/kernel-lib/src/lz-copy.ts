@@ -3,14 +3,12 @@
  * go eight bytes a step through DataViews: twice as fast as byte by byte. A step may write up to seven bytes more than
  * asked, so what lies behind the place that a decoder has reached is undefined until it is done.
  *
- * `COPY_SLACK` bytes must be left in source and target behind the place where a short copy starts; otherwise, and for longer
- * ones, the `...Slowly` functions serve, which touch nothing else.
+ * `SHORT_COPY_MAX` bytes must be left in source and target behind the place where a short copy starts; otherwise, and for
+ * longer ones, the `...Slowly` functions serve, which touch nothing else.
  */
 
-/** A short copy has at most this many bytes. */
+/** A short copy has at most this many bytes, and needs as many behind its start. */
 export const SHORT_COPY_MAX = 64
-/** What a short copy needs behind its start. */
-export const COPY_SLACK = SHORT_COPY_MAX
 
 /** Copies 1 to 64 bytes from `source` at `from` to `target` at `at`, eight a step. */
 export function copyShort(target: DataView, at: number, source: DataView, from: number, length: number): void {

@@ -1,5 +1,5 @@
 import { CodecError } from './codec-error.ts'
-import { COPY_SLACK, SHORT_COPY_MAX, copyLiteralsSlowly, copyMatchSlowly, copyShort } from './lz-copy.ts'
+import { SHORT_COPY_MAX, copyLiteralsSlowly, copyMatchSlowly, copyShort } from './lz-copy.ts'
 
 /**
  * Decoder of raw LZ4 blocks (no frame, no length), as compressed extents hold them: the block's own length isn't stored,
@@ -21,8 +21,8 @@ export function lz4Decompress(target: Uint8Array, source: Uint8Array): void {
   const targetEnd = target.length
   const sourceView = new DataView(source.buffer, source.byteOffset, sourceEnd)
   const targetView = new DataView(target.buffer, target.byteOffset, targetEnd)
-  const sourceSafe = sourceEnd - COPY_SLACK
-  const targetSafe = targetEnd - COPY_SLACK
+  const sourceSafe = sourceEnd - SHORT_COPY_MAX
+  const targetSafe = targetEnd - SHORT_COPY_MAX
   let from = 0
   let to = 0
   while (to < targetEnd) {

@@ -1,5 +1,5 @@
 import { CodecError } from './codec-error.ts'
-import { COPY_SLACK, SHORT_COPY_MAX, copyLiteralsSlowly, copyMatchSlowly, copyShort } from './lz-copy.ts'
+import { SHORT_COPY_MAX, copyLiteralsSlowly, copyMatchSlowly, copyShort } from './lz-copy.ts'
 import { type FseTable, buildFseTable, buildFseTableOfOne, fseTable, readFseTable } from './zstd-fse.ts'
 import { bitsAt, bitsOfStream } from './zstd-huffman.ts'
 
@@ -184,7 +184,7 @@ export interface BlockPlaces {
   readonly sourceView: DataView
   readonly target: Uint8Array
   readonly targetView: DataView
-  /** The block's literals; at least `COPY_SLACK` bytes more than any block has. */
+  /** The block's literals; at least `SHORT_COPY_MAX` bytes more than any block has. */
   readonly literals: Uint8Array
   readonly literalsView: DataView
 }
@@ -225,7 +225,7 @@ export function executeSequences(
     const offsetStates = offset.current.states
     const matchStates = matchLength.current.states
     const targetEnd = target.length
-    const targetSafe = targetEnd - COPY_SLACK
+    const targetSafe = targetEnd - SHORT_COPY_MAX
     const base = at
     let position = bitsOfStream(source, base, end)
 

@@ -1,5 +1,5 @@
 import { CodecError } from './codec-error.ts'
-import { COPY_SLACK } from './lz-copy.ts'
+import { SHORT_COPY_MAX } from './lz-copy.ts'
 import type { U64Halves } from './u64-halves.ts'
 import { xxh64 } from './xxh64.ts'
 import { decodeHuffman, decodeHuffmanBy4, forgetHuffmanTable, readHuffmanTable } from './zstd-huffman.ts'
@@ -17,7 +17,7 @@ import { type BlockPlaces, executeSequences, startSequences } from './zstd-seque
 const MAGIC = 0xfd2fb528
 const BLOCK_BYTES_MAX = 128 * 1024
 
-const literals = new Uint8Array(BLOCK_BYTES_MAX + COPY_SLACK)
+const literals = new Uint8Array(BLOCK_BYTES_MAX + SHORT_COPY_MAX)
 const literalsView = new DataView(literals.buffer)
 const contentHash: U64Halves = { lo: 0, hi: 0 }
 

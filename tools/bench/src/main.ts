@@ -1,0 +1,28 @@
+/**
+ * `bench SET... [--quick]`: measures sets of work beside their peers, prints a table of each and writes it to
+ * `results/SET.json`. Without a set it lists them.
+ */
+
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { type Row, tableOf, writeResults } from './row.ts'
+import { codecs } from './sets/codecs.ts'
+
+/** Measures a set. `rounds` is how many samples each contender gives. */
+type BenchSet = (rounds: number) => Row[] | Promise<Row[]>
+
+/** The sets by name. */
+const SETS: ReadonlyMap<string, BenchSet> = new Map([['codecs', codecs]])
+
+const ROUNDS = 21
+const ROUNDS_QUICK = 5
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { quick: { type: 'boolean' } } })
+if (positionals.length === 0) console.log(`bench SET... [--quick]\nsets: ${[...SETS.keys()].join(', ')}`)
+for (const name of positionals) {
+  const set = SETS.get(name)
+  if (set === undefined) throw new Error(`no set is called ${name}: there are ${[...SETS.keys()].join(', ')}`)
+  const rows = await set(values.quick === true ? ROUNDS_QUICK : ROUNDS)
+  console.log(tableOf(rows))
+  writeResults(fileURLToPath(new URL(`../results/${name}.json`, import.meta.url)), name, rows)
+}

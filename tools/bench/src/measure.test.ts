@@ -1,0 +1,45 @@
+import { expect, test } from 'vitest'
+import { measure, ofCalls, ofPrinted, ofProcess } from './measure.ts'
+import { ratioToPeer, tableOf } from './row.ts'
+
+test('contenders take turns, the first round does not count, the median does', () => {
+  const order: string[] = []
+  const contender = (name: string, samples: number[]) => ({
+    name,
+    sample() {
+      order.push(name)
+      return samples.shift() ?? NaN
+    },
+  })
+  const figures = measure([contender('a', [99, 5, 1, 3]), contender('b', [1, 40, 10, 20])], 3)
+  expect(order.join('')).toBe('abababab')
+  expect(figures).toEqual([
+    { name: 'a', medianNs: 3, leastNs: 1, samples: 3 },
+    { name: 'b', medianNs: 20, leastNs: 10, samples: 3 },
+  ])
+})
+
+test('functions, programs and whole processes', () => {
+  let calls = 0
+  expect(ofCalls('count', () => calls++, 1).sample()).toBeGreaterThan(0)
+  expect(calls).toBeGreaterThan(1)
+  const node = process.execPath
+  expect(ofPrinted('print', node, ['-e', 'console.log(12.5)']).sample()).toBe(12.5)
+  let before = 0
+  expect(ofProcess('start', node, ['-e', ''], () => before++).sample()).toBeGreaterThan(1e6)
+  expect(before).toBe(1)
+  expect(() => ofProcess('fail', node, ['-e', 'process.exit(3)']).sample()).toThrow('ended with 3')
+})
+
+test('the table compares with the peer', () => {
+  const figure = (name: string, medianNs: number) => ({ name, medianNs, leastNs: medianNs, samples: 1 })
+  const row = { what: 'copy', bytes: 4000, figures: [figure('ours', 2000), figure('theirs', 1000)], peer: 'theirs' }
+  expect(row.figures.map((each) => ratioToPeer(row, each))).toEqual([0.5, 1])
+  expect(tableOf([row])).toBe(
+    [
+      'work  by                time  MB/s  of peer',
+      'copy  ours           2.00 us  2000   0.50 x',
+      '      theirs (peer)  1.00 us  4000   1.00 x',
+    ].join('\n'),
+  )
+})

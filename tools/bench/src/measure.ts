@@ -1,0 +1,84 @@
+/**
+ * Measuring: contenders for the same work take turns, round after round, so that what disturbs the machine meets all of
+ * them; the median of a contender's samples is its figure. One sample is nanoseconds for one execution of the work.
+ */
+
+import { spawnSync } from 'node:child_process'
+
+/** One way to do a piece of work. */
+export interface Contender {
+  readonly name: string
+  /** Does the work, once or some times, and returns the nanoseconds that once takes. */
+  sample(): number
+}
+
+/** What a contender took. */
+export interface Figure {
+  readonly name: string
+  readonly medianNs: number
+  readonly leastNs: number
+  readonly samples: number
+}
+
+/** Samples all contenders in turn, `rounds` times after one that doesn't count. */
+export function measure(contenders: readonly Contender[], rounds: number): Figure[] {
+  const samples = contenders.map((): number[] => [])
+  for (let round = 0; round <= rounds; round++) {
+    contenders.forEach((contender, i) => {
+      const ns = contender.sample()
+      if (round > 0) samples[i].push(ns)
+    })
+  }
+  return contenders.map(({ name }, i) => {
+    const sorted = samples[i].sort((a, b) => a - b)
+    return { name, medianNs: sorted[sorted.length >> 1], leastNs: sorted[0], samples: sorted.length }
+  })
+}
+
+/** A function of this process. It is called as often as fits `sampleMs`, after so many calls that it is compiled. */
+export function ofCalls(name: string, work: () => void, sampleMs = 10): Contender {
+  let calls = 0
+  return {
+    name,
+    sample() {
+      if (calls === 0) calls = warmUp(work, sampleMs)
+      const before = process.hrtime.bigint()
+      for (let i = 0; i < calls; i++) work()
+      return Number(process.hrtime.bigint() - before) / calls
+    },
+  }
+}
+
+/** Returns how many calls fit `sampleMs`. */
+function warmUp(work: () => void, sampleMs: number): number {
+  const warmMs = 20 * sampleMs
+  const end = performance.now() + warmMs
+  let calls = 0
+  for (; performance.now() < end; calls++) work()
+  return Math.max(1, Math.round((calls * sampleMs) / warmMs))
+}
+
+/** A program that measures itself and prints its nanoseconds. */
+export function ofPrinted(name: string, command: string, args: readonly string[]): Contender {
+  return { name, sample: () => Number(run(command, args)) }
+}
+
+/** A whole process, from its start to its end. `before` puts things back as they were, unmeasured. */
+export function ofProcess(name: string, command: string, args: readonly string[], before?: () => void): Contender {
+  return {
+    name,
+    sample() {
+      before?.()
+      const start = process.hrtime.bigint()
+      run(command, args)
+      return Number(process.hrtime.bigint() - start)
+    },
+  }
+}
+
+function run(command: string, args: readonly string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 28 })
+  if (error !== undefined) throw error
+  if (status !== 0) throw new Error(`${[command, ...args].join(' ')} ended with ${status}: ${stderr}`)
+  return stdout
+}
