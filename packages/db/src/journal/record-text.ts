@@ -22,7 +22,8 @@ export function recordText(
   keyTypes: ReadonlyMap<number, KeyType>,
   shape: VolumeShape,
 ): string {
-  const name = JSET_ENTRY_NAMES[record.type] ?? `(unknown type ${record.type})`
+  if (record.type >= JSET_ENTRY_NAMES.length) return `(unknown jset_entry_type ${record.type})`
+  const name = JSET_ENTRY_NAMES[record.type]
   const lines = dataLines(view, record, keyTypes, shape)
   return lines.length === 0 ? `${name}: ` : lines.map((line) => `${name}: ${line}`).join('\n')
 }
@@ -47,7 +48,9 @@ function dataLines(
     case JsetEntryType.blacklistV2:
       return words < 2 ? [] : [`start=${word(0)} end=${word(1)}`]
     case JsetEntryType.usage:
-      return words < 1 ? [] : [`type=${USAGE_TYPES[record.btree] ?? '(unknown)'} v=${word(0)}`]
+      return words < 1
+        ? []
+        : [`type=${USAGE_TYPES[record.btree] ?? `(unknown fs_usage_type ${record.btree})`} v=${word(0)}`]
     case JsetEntryType.clock:
       return words < 2 ? [] : [`${view.getUint8(start) === 0 ? 'read' : 'write'}=${word(1)}`]
     case JsetEntryType.log:
@@ -90,7 +93,7 @@ function dataUsageText(view: DataView, { start, end }: JsetRecord): string {
   const devices = Math.min(view.getUint8(at + 1), end - at - 3)
   const list = Array.from({ length: devices }, (_, i) => view.getUint8(at + 3 + i))
   const entry = `${dataTypeName(view.getUint8(at))}: ${view.getUint8(at + 2)}/${devices} [${list.join(' ')}]`
-  return `${entry} v=${view.getBigUint64(start, true)}`
+  return `${entry}=${view.getBigUint64(start, true)}`
 }
 
 /** Buckets of one device by data type, before these counts went to the accounting btree. */
@@ -98,7 +101,7 @@ function devUsageText(view: DataView, { start, end }: JsetRecord): string {
   const counts: string[] = []
   for (let at = start + 24, type = 0; at + 24 <= end; at += 24, type++) {
     const [buckets, sectors, fragmented] = [0, 8, 16].map((offset) => view.getBigUint64(at + offset, true))
-    counts.push(` ${dataTypeName(type)}: buckets=${buckets} sectors=${sectors} fragmented=${fragmented}`)
+    counts.push(`\n  ${dataTypeName(type)}: buckets=${buckets} sectors=${sectors} fragmented=${fragmented}`)
   }
-  return `dev=${view.getUint32(start, true)}${counts.join('')}`
+  return `dev=${view.getUint32(start, true)}  ${counts.join('')}`
 }

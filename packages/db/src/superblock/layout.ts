@@ -27,8 +27,8 @@ export interface LayoutRecord {
   readonly type: number
   /** Space for each copy in sectors. */
   readonly maxSectors: number
-  /** First sectors of the copies, ascending; at least one. */
-  readonly sectors: readonly number[]
+  /** First sectors of the copies, ascending; at least one. They may lie beyond the device. */
+  readonly sectors: readonly bigint[]
 }
 
 /** Checks a layout record and gives what it says. Throws Malformed. */
@@ -41,10 +41,9 @@ export function checkedLayout(layout: ValueOf<typeof Layout>): LayoutRecord {
   const copies = layout.nrSuperblocks
   if (copies === 0 || copies > COPIES_MAX) throw new Malformed(`${copies} superblocks where 1 to ${COPIES_MAX} can be`)
   const maxSectors = 2 ** layout.sbMaxSizeBits
-  const sectors = layout.sbOffset.slice(0, copies).map(Number)
-  for (let i = 0; i < copies; i++) {
-    if (!Number.isSafeInteger(sectors[i] * 512)) throw new Malformed(`superblock ${i} lies beyond any device`)
-    if (i > 0 && sectors[i] < sectors[i - 1] + maxSectors) {
+  const sectors = layout.sbOffset.slice(0, copies)
+  for (let i = 1; i < copies; i++) {
+    if (sectors[i] < sectors[i - 1] + BigInt(maxSectors)) {
       throw new Malformed(`superblocks ${i - 1} and ${i} overlap (sectors ${sectors[i - 1]} and ${sectors[i]})`)
     }
   }

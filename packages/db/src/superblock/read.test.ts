@@ -53,7 +53,7 @@ describe('golden volumes', () => {
         { label: 'hdd', parent: undefined },
         { label: 'slow', parent: 2 },
       ],
-      layout: { maxSectors: 2048, sectors: [8, 2056, 96256] },
+      layout: { maxSectors: 2048, sectors: [8n, 2056n, 96256n] },
       journalBuckets: { runs: [{ start: 17, count: 8 }], count: 8 },
       cleanSection: { journalSeq: 38n },
       options: { backgroundCompression: { type: 'zstd', level: 0 }, btreeNodeSize: 131072, foregroundTarget: 257 },

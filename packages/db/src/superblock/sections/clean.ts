@@ -4,7 +4,7 @@
  */
 
 import { column, pad, struct, u32, u64 } from '@cowherd/kernel-lib'
-import { walkRecords } from '../../journal/jset-layout.ts'
+import { JsetEntryType, walkRecords } from '../../journal/jset-layout.ts'
 import { recordText } from '../../journal/record-text.ts'
 import type { VolumeShape } from '../../key-type.ts'
 import { btreePtr, btreePtrV2 } from '../../key-types/btree-ptr.ts'
@@ -49,7 +49,8 @@ export function printClean(section: Section, superblock: Superblock): string {
   const lines = [`${column('flags:', 16)}${flags}`, `${column('journal_seq:', 16)}${journalSeq}`]
   const view = viewOf(section.bytes)
   walkRecords(view, CleanHead.size, section.bytes.length, (record) => {
-    if (record.end === record.start) return
+    // Empty records fill the section up.
+    if (record.type === JsetEntryType.btreeKeys && record.end === record.start) return
     // Without a volume the reference can't sum up durability.
     lines.push(recordText(view, record, ROOT_KEY_TYPES, shape).replaceAll(' durability: 0 ', ' '))
   })
