@@ -36,8 +36,3 @@ export class Cipher {
     this.codecs.chacha20(this.key, nonce, data)
   }
 }
-
-/** Moves a nonce on by `bytes` of key stream, a multiple of 64. */
-export function advanceNonce(nonce: Uint32Array, bytes: number): void {
-  nonce[0] += bytes / 64
-}

@@ -16,7 +16,7 @@ import { BtreeError } from '../errors.ts'
 import { KEY_POS_AT, KEY_SIZE_AT, KEY_U64S, KEY_WORDS } from '../key.ts'
 import * as pointer from './btree-ptr.ts'
 import { KeyFormat } from './key-format.ts'
-import { ImageBuilder } from './node-image.ts'
+import type { ImageBuilder } from './node-image.ts'
 import { BSET_MAGIC, BsetEntry, NodeHeader } from './node-layout.ts'
 
 /** What reading nodes needs of the volume. */

@@ -8,7 +8,8 @@
 
 import { compareBpos } from '../bpos.ts'
 import { BtreeId } from '../btree-ids.ts'
-import { ImageBuilder, keyWords } from '../btree/node-image.ts'
+import type { ImageBuilder } from '../btree/node-image.ts'
+import { keyWords } from '../btree/node-image.ts'
 import { KEY_POS_AT, KEY_WORDS } from '../key.ts'
 
 const TYPE_ACCOUNTING = 34
