@@ -4,7 +4,16 @@
  */
 
 import { createHash } from 'node:crypto'
-import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, type BigIntStats } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  type BigIntStats,
+} from 'node:fs'
 import { deviceNumber } from '@cowherd/shim'
 
 /** One row of a manifest. */
@@ -101,7 +110,7 @@ function typeLetter(stat: BigIntStats): string {
 function sha256(file: Buffer): string {
   const hash = createHash('sha256')
   const piece = Buffer.alloc(1 << 20)
-  const fd = openSync(file, 'r')
+  const fd = openToRead(file)
   try {
     for (let length = readSync(fd, piece); length > 0; length = readSync(fd, piece)) {
       hash.update(piece.subarray(0, length))
@@ -110,6 +119,22 @@ function sha256(file: Buffer): string {
     closeSync(fd)
   }
   return hash.digest('hex')
+}
+
+/** Opens a file of ours for reading, also one whose mode forbids it. */
+function openToRead(file: Buffer): number {
+  try {
+    return openSync(file, 'r')
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EACCES')) throw error
+    const { mode } = lstatSync(file)
+    chmodSync(file, 0o600)
+    try {
+      return openSync(file, 'r')
+    } finally {
+      chmodSync(file, mode & 0o7777)
+    }
+  }
 }
 
 /** Bytes outside ASCII 33 to 126, `%` and `,` as `%xx`. */
