@@ -43,8 +43,8 @@ export function registerList(program: Command, context: Context): void {
   const command = takesVolume(program.command('list').description('list the keys of the btrees'))
     .option('-b, --btree <btree>', 'name or number of the btree, or "all"', 'extents')
     .option('-l, --level <level>', 'level to list: 0 are the leaves', '0')
-    .option('-s, --start <pos>', 'first position, inode:offset:snapshot', 'POS_MIN')
-    .option('-e, --end <pos>', 'last position', 'SPOS_MAX')
+    .option('-s, --start <pos>', 'first position, inode:offset:snapshot; what is left out is 0', 'POS_MIN')
+    .option('-e, --end <pos>', 'last position; what is left out is the greatest', 'SPOS_MAX')
     .option('-k, --bkey-type <type>', 'only keys of this type')
     .addOption(
       new Option('-m, --mode <mode>', 'what to list: keys, or nodes of the level and above')

@@ -74,7 +74,7 @@ export function formatText(printer: KeyPrinter, level: number, pointer: Key, nod
 export function writeSets(printer: KeyPrinter, node: NodeInspection, write: (text: string) => void): void {
   for (const set of node.sets) {
     write(`  offset ${set.offsetSectors} version ${set.version}, journal seq ${set.journalSeq}\n`)
-    set.forEach((key) => write(`    ${printer.text(key)}\n`))
+    set.forEach((key) => write(`    ${printer.text(key).replaceAll('\n', '\n    ')}\n`))
   }
 }
 

@@ -7,7 +7,7 @@ const CHATTER = [
   /^journal read done, replaying entries /,
   /^\w+\.\.\. ?done$/,
   /^going read-write$/,
-  /^shutdown complete/,
+  /^(un)?shutdown complete/,
   /^Enter passphrase:/,
   // A race in its own start, on sound volumes too.
   /^insufficient writeable journal devices available: have 0/,
