@@ -7,12 +7,18 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type Row, tableOf, writeResults } from './row.ts'
 import { codecs } from './sets/codecs.ts'
+import { get } from './sets/get.ts'
+import { list } from './sets/list.ts'
 
 /** Measures a set. `rounds` is how many samples each contender gives. */
 type BenchSet = (rounds: number) => Row[] | Promise<Row[]>
 
 /** The sets by name. */
-const SETS: ReadonlyMap<string, BenchSet> = new Map([['codecs', codecs]])
+const SETS: ReadonlyMap<string, BenchSet> = new Map<string, BenchSet>([
+  ['codecs', codecs],
+  ['list', list],
+  ['get', get],
+])
 
 const ROUNDS = 21
 const ROUNDS_QUICK = 5

@@ -60,24 +60,27 @@ function warmUp(work: () => void, sampleMs: number): number {
 
 /** A program that measures itself and prints its nanoseconds. */
 export function ofPrinted(name: string, command: string, args: readonly string[]): Contender {
-  return { name, sample: () => Number(run(command, args)) }
+  return { name, sample: () => Number(run(command, args, 'pipe')) }
 }
 
-/** A whole process, from its start to its end. `before` puts things back as they were, unmeasured. */
+/** A whole process, from its start to its end; what it prints goes nowhere. `before` puts things back as they were, unmeasured. */
 export function ofProcess(name: string, command: string, args: readonly string[], before?: () => void): Contender {
   return {
     name,
     sample() {
       before?.()
       const start = process.hrtime.bigint()
-      run(command, args)
+      run(command, args, 'ignore')
       return Number(process.hrtime.bigint() - start)
     },
   }
 }
 
-function run(command: string, args: readonly string[]): string {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 28 })
+function run(command: string, args: readonly string[], output: 'pipe' | 'ignore'): string {
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    encoding: 'utf8',
+    stdio: ['ignore', output, 'pipe'],
+  })
   if (error !== undefined) throw error
   if (status !== 0) throw new Error(`${[command, ...args].join(' ')} ended with ${status}: ${stderr}`)
   return stdout

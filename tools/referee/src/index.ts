@@ -16,4 +16,5 @@ export const referee = { available, bcachefs, fsck, vm, manifest }
 
 export type { FsckVerdict, ToolOptions, Verdict } from './bcachefs.ts'
 export type { Job, JobResult, MachineOptions, MachineResult } from './vm.ts'
+export { needPlace, type Place } from './place.ts'
 export { RefereeError } from './run.ts'

@@ -1,0 +1,43 @@
+/**
+ * Getting files off a volume, whole processes: `cowherd get` of 1 GiB in mixed files beside `cp -a` of the same tree from a
+ * loop-mounted ext4. Both write to one directory of the machine's own filesystem, emptied before each run; both read from a warm page
+ * cache. Needs root for the mount.
+ */
+
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { measure, ofProcess } from '../measure.ts'
+import type { Row } from '../row.ts'
+import { BENCH_DIRECTORY, ext4Of, mixedFiles, must, smallFiles, type Tree, volumeOf } from '../trees.ts'
+
+const VOLUME_BYTES = 3 * 2 ** 30
+
+export function get(rounds: number): Row[] {
+  return [
+    row('get of 1 GiB in mixed files', mixedFiles(2 ** 30), rounds, 2 ** 30),
+    row('get of 20,000 small files', smallFiles(20_000), rounds),
+  ]
+}
+
+function row(what: string, tree: Tree, rounds: number, bytes?: number): Row {
+  const volume = volumeOf(tree, VOLUME_BYTES)
+  const ext4 = ext4Of(tree, VOLUME_BYTES)
+  const main = fileURLToPath(new URL('../../../../apps/cowherd/dist/main.js', import.meta.url))
+  const mounted = join(BENCH_DIRECTORY, 'mnt')
+  const target = join(BENCH_DIRECTORY, 'out')
+  mkdirSync(mounted, { recursive: true })
+  const empty = () => rmSync(target, { recursive: true, force: true })
+  must('mount', ['-o', 'loop,ro', ext4, mounted])
+  try {
+    const contenders = [
+      ofProcess('cowherd get', process.execPath, [main, 'get', '-a', volume, '/', target], empty),
+      ofProcess('cp -a', 'cp', ['-a', mounted, target], empty),
+    ]
+    const figures = measure(contenders, rounds)
+    return { what, figures, peer: 'cp -a', ...(bytes === undefined ? {} : { bytes }) }
+  } finally {
+    must('umount', [mounted])
+    empty()
+  }
+}

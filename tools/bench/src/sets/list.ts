@@ -1,0 +1,38 @@
+/**
+ * `list` of every btree, whole processes: ours and the real tool's, on a volume of 100,000 files. Output goes to nowhere, so that
+ * neither waits for a reader.
+ */
+
+import { fileURLToPath } from 'node:url'
+import { BTREE_NAMES } from '@cowherd/db'
+import { needPlace } from '@cowherd/referee'
+import { type Contender, measure, ofProcess } from '../measure.ts'
+import type { Row } from '../row.ts'
+import { smallFiles, volumeOf } from '../trees.ts'
+
+const FILES = 100_000
+const VOLUME_BYTES = 3 * 2 ** 30
+/** Rows of their own: the btrees with a key for each file. */
+const LARGE = ['extents', 'inodes', 'dirents', 'backpointers', 'accounting']
+
+export function list(rounds: number): Row[] {
+  const volume = volumeOf(smallFiles(FILES), VOLUME_BYTES)
+  const main = fileURLToPath(new URL('../../../../apps/cowherd/dist/main.js', import.meta.url))
+  const { bcachefs } = needPlace()
+  const row = (what: string, btrees: readonly string[]): Row => {
+    const ours = all('cowherd', btrees, (btree) => [process.execPath, [main, 'list', '-b', btree, volume]])
+    const theirs = all('bcachefs-tools', btrees, (btree) => [bcachefs, ['list', '-b', btree, volume]])
+    return { what, figures: measure([ours, theirs], rounds), peer: 'bcachefs-tools' }
+  }
+  return [...LARGE.map((btree) => row(`list ${btree}`, [btree])), row('list of all btrees', BTREE_NAMES)]
+}
+
+/** One process for each btree, one after another. */
+function all(
+  name: string,
+  btrees: readonly string[],
+  command: (btree: string) => [program: string, args: readonly string[]],
+): Contender {
+  const each = btrees.map((btree) => ofProcess(name, ...command(btree)))
+  return { name, sample: () => each.reduce((sum, contender) => sum + contender.sample(), 0) }
+}
