@@ -4,7 +4,7 @@
  */
 
 import { writeSync } from 'node:fs'
-import { ClosedPipe } from './exit-code.ts'
+import { ClosedPipe, CommandError, ExitCode } from './exit-code.ts'
 
 /** Takes some of `bytes` and returns how many. May throw EAGAIN when it can't take any now. */
 export type Sink = (bytes: Uint8Array) => number
@@ -69,7 +69,10 @@ export class Output {
       } catch (error) {
         const code = error instanceof Error && 'code' in error ? error.code : ''
         if (code === 'EPIPE') throw new ClosedPipe('the output was closed', { cause: error })
-        if (code !== 'EAGAIN' && code !== 'EINTR') throw error
+        if (code !== 'EAGAIN' && code !== 'EINTR') {
+          const message = `the output can't be written (${typeof code === 'string' ? code : 'unknown error'})`
+          throw new CommandError(ExitCode.incomplete, message, { cause: error })
+        }
         Atomics.wait(SLEEP, 0, 0, 2)
       }
     }
