@@ -57,3 +57,17 @@ it('prints and describes whatever the bytes are', () => {
     }
   }
 })
+
+it('survives random values', () => {
+  let seed = 1
+  const random = (): number => (seed = Math.imul(seed, 1664525) + 1013904223) >>> 0
+  const key = new Key()
+  for (let round = 0; round < 20_000; round++) {
+    for (let i = 0; i < 40; i++) key.words[i] = random() & random()
+    key.bytes[0] = 5 + (random() % 20)
+    key.bytes[2] = random() % 40
+    const type = types.get(key.type)
+    const faults = [type?.check?.(key, { btree: 0, level: 0 }, shape), type?.describe?.(key, shape)]
+    expect(faults.length + keyText(key, types, shape).length).toBeGreaterThan(10)
+  }
+})

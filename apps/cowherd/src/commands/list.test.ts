@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BTREE_NAMES } from '@cowherd/db'
@@ -87,15 +87,15 @@ describe('what is listed', () => {
       version: 0,
       u64s: 12,
       value: {
+        is_subvol: true,
         deleted: false,
-        isSubvolume: true,
         parent: 0,
         children: [0, 0],
-        subvolume: 1,
+        subvol: 1,
         tree: 1,
         depth: 0,
         skip: [0, 0, 0],
-        createdLo: 0,
+        btime: 0,
       },
     })
     for (const mode of ['nodes', 'formats', 'nodes-ondisk']) {
@@ -104,6 +104,47 @@ describe('what is listed', () => {
     }
   })
 })
+
+/** Of the golden volume small-nodes. */
+const BUCKET_BYTES = 65_536
+
+test('nodes that cannot be read are passed over, and said', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'cowherd-list-'))
+  try {
+    const golden = fixture('small-nodes')
+    const [image] = copyOf(golden, folder)
+    const argv = ['list', '-b', 'dirents', image]
+    const whole = await cowherd(argv)
+    const nodes = (await list('-b', 'dirents', '-m', 'nodes', image)).trimEnd().split('\n')
+    expect(nodes.length).toBe(5) // four leaves, then the root
+    const damage = (line: string): void => {
+      const bucket = Number(/ptr: 0:(\d+):0 /.exec(line)?.[1])
+      const file = openSync(image, 'r+')
+      writeSync(file, Buffer.alloc(64, 0x55), 0, 64, bucket * BUCKET_BYTES + 136)
+      closeSync(file)
+    }
+
+    damage(nodes[1])
+    const torn = await cowherd(argv)
+    expect(torn.code).toBe(1)
+    expect(torn.err).toMatch(/^cowherd: btree dirents: .*\n$/)
+    const kept = whole.out.split('\n').filter((line) => !isInside(line, 3240731610395945440n, 5455360037837756827n))
+    expect(torn.out.split('\n')).toEqual(kept)
+
+    damage(nodes[4])
+    const headless = await cowherd(argv)
+    expect(headless).toMatchObject({ code: 1, out: '' })
+    expect(await cowherd(['list', '-b', 'dirents', '-m', 'nodes-ondisk', image])).toMatchObject({ code: 1, out: '' })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+/** True if the line's key is of inode 4107 and at an offset in (after, to]. */
+function isInside(line: string, after: bigint, to: bigint): boolean {
+  const offset = /^u64s \d+ type \w+ 4107:(\d+):/.exec(line)?.[1]
+  return offset !== undefined && BigInt(offset) > after && BigInt(offset) <= to
+}
 
 test('wrong words on the command line', async () => {
   for (const [argv, message] of [

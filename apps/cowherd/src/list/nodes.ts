@@ -89,15 +89,16 @@ export function nodeRecord(
 ): Record<string, unknown> {
   const record: Record<string, unknown> = { pointer: printer.record(pointer, btree, level + 1) }
   if (node === undefined) return record
+  const { keyU64s, bits, offsets } = node.format
   return {
     ...record,
-    minKey: bposText(node.minKey),
-    maxKey: bposText(node.maxKey),
-    format: node.format,
-    liveKeys: node.liveKeys,
+    min_key: bposText(node.minKey),
+    max_key: bposText(node.maxKey),
+    format: { key_u64s: keyU64s, bits_per_field: bits, field_offset: offsets },
+    live_keys: node.liveKeys,
     sets: node.sets.map((set) => {
       const { offsetSectors, version, journalSeq } = set
-      const described: Record<string, unknown> = { offsetSectors, version, journalSeq, u64s: set.u64s }
+      const described = { offset: offsetSectors, version, journal_seq: journalSeq, u64s: set.u64s }
       if (!withKeys) return described
       const keys: unknown[] = []
       set.forEach((key) => keys.push(printer.record(key, btree, level)))

@@ -104,13 +104,13 @@ function nameText(key: Key): string {
 function nameFields(key: Key): Record<string, unknown> {
   switch (posByte(key, 0)) {
     case AccountingType.persistentReserved:
-      return { replicas: posByte(key, 1) }
+      return { nr_replicas: posByte(key, 1) }
     case AccountingType.replicas:
-      return { dataType: dataTypeText(posByte(key, 1)), required: posByte(key, 3), devices: replicasDevices(key) }
+      return { data_type: dataTypeText(posByte(key, 1)), nr_required: posByte(key, 3), devices: replicasDevices(key) }
     case AccountingType.deviceDataType:
-      return { device: posByte(key, 1), dataType: dataTypeText(posByte(key, 2)) }
+      return { device: posByte(key, 1), data_type: dataTypeText(posByte(key, 2)) }
     case AccountingType.compression:
-      return { compressionType: compressionTypeText(posByte(key, 1)) }
+      return { compression: compressionTypeText(posByte(key, 1)) }
     case AccountingType.snapshot:
       return { snapshot: posU32(key, 1) }
     case AccountingType.btree:

@@ -71,9 +71,9 @@ export const backpointer: KeyType = {
     return {
       btree: btreeText(head & 0xff),
       level: (head >>> 8) & 0xff,
-      dataType: dataTypeText((head >>> 16) & 0xff),
-      bucketOffset: bucketOffset(key),
-      bucketSectors: key.words[LENGTH],
+      data_type: dataTypeText((head >>> 16) & 0xff),
+      bucket_offset: bucketOffset(key),
+      bucket_len: key.words[LENGTH],
       pos: bposText(key.words, POS),
     }
   },

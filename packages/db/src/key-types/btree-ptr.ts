@@ -59,9 +59,9 @@ export const btreePtrV2: KeyType = {
     const { words } = key
     return {
       seq: plainHalves(seqHi(words, 0), seqLo(words, 0)),
-      sectorsWritten: sectorsWritten(words, 0),
-      rangeUpdated: rangeUpdated(words, 0),
-      minKey: bposText(words, MIN_KEY),
+      sectors_written: sectorsWritten(words, 0),
+      range_updated: rangeUpdated(words, 0),
+      min_key: bposText(words, MIN_KEY),
       ...describePointers(key, KEY_BYTES + V2_BYTES),
     }
   },

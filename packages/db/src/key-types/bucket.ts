@@ -110,18 +110,18 @@ export class Bucket {
   describe(): Record<string, unknown> {
     return {
       gen: this.gen,
-      oldestGen: this.oldestGen,
-      dataType: dataTypeText(this.dataType),
-      journalSeq: plainHalves(this.journalSeqHi, this.journalSeqLo),
-      needDiscard: this.needDiscard,
-      needIncGen: this.needIncGen,
-      dirtySectors: this.dirtySectors,
-      stripeSectors: this.stripeSectors,
-      cachedSectors: this.cachedSectors,
+      oldest_gen: this.oldestGen,
+      data_type: dataTypeText(this.dataType),
+      journal_seq: plainHalves(this.journalSeqHi, this.journalSeqLo),
+      need_discard: this.needDiscard,
+      need_inc_gen: this.needIncGen,
+      dirty_sectors: this.dirtySectors,
+      stripe_sectors: this.stripeSectors,
+      cached_sectors: this.cachedSectors,
       stripe: this.stripe,
-      stripeRedundancy: this.stripeRedundancy,
-      readTime: plainHalves(this.readTimeHi, this.readTimeLo),
-      writeTime: plainHalves(this.writeTimeHi, this.writeTimeLo),
+      stripe_redundancy: this.stripeRedundancy,
+      io_time_read: plainHalves(this.readTimeHi, this.readTimeLo),
+      io_time_write: plainHalves(this.writeTimeHi, this.writeTimeLo),
     }
   }
 

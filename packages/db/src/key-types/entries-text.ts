@@ -4,11 +4,10 @@
  */
 
 import { u64Hex } from '@cowherd/kernel-lib'
-import { entryBytes, entryType, EntryType, ExtentPointers, isCompressed } from '../extent-entries.ts'
+import { entryBytes, entryType, EntryType, ExtentPointers } from '../extent-entries.ts'
 import type { Key } from '../key.ts'
 import type { VolumeShape } from '../key-type.ts'
 import { compressionOptionText, compressionTypeText, csumTypeText } from './names.ts'
-import { plainHalves } from './plain.ts'
 
 /** Targets from here on are disk groups, lower ones (but 0) devices. Format chapter 1. */
 const FIRST_GROUP_TARGET = 257
@@ -152,16 +151,14 @@ export function describePointers(key: Key, firstByte: number): Record<string, un
 
 function describeCrc(i: number): Record<string, unknown> {
   const csum = scratch.csum.subarray(4 * i, 4 * i + 4)
-  const compressionType = scratch.compressionType[i]
   return {
-    compressedSectors: scratch.compressedSectors[i],
-    uncompressedSectors: scratch.uncompressedSectors[i],
+    c_size: scratch.compressedSectors[i],
+    size: scratch.uncompressedSectors[i],
     offset: scratch.crcOffset[i],
     nonce: scratch.nonce[i],
-    csumType: csumTypeText(scratch.csumType[i]),
-    csum: [plainHalves(csum[1], csum[0]), plainHalves(csum[3], csum[2])],
-    compressionType: compressionTypeText(compressionType),
-    compressed: isCompressed(compressionType),
+    csum_type: csumTypeText(scratch.csumType[i]),
+    csum: `${u64Hex(csum[3], csum[2])}:${u64Hex(csum[1], csum[0])}`,
+    compression: compressionTypeText(scratch.compressionType[i]),
   }
 }
 

@@ -11,13 +11,3 @@ export function plainNumber(value: bigint): number | bigint {
 export function plainHalves(hi: number, lo: number): number | bigint {
   return hi < 0x200000 ? hi * 0x100000000 + lo : (BigInt(hi) << 32n) | BigInt(lo)
 }
-
-/** A structure's fields without its padding, numbers as above. */
-export function plainRecord(record: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const plain: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(record)) {
-    if (value === undefined) continue
-    plain[name] = typeof value === 'bigint' ? plainNumber(value) : value
-  }
-  return plain
-}

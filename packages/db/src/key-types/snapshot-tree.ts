@@ -20,5 +20,8 @@ export const snapshotTree: KeyType = {
     const { masterSubvolume, rootSnapshot } = SnapshotTreeValue.readPadded(key.value)
     return `subvol ${masterSubvolume} root snapshot ${rootSnapshot}`
   },
-  describe: (key) => SnapshotTreeValue.readPadded(key.value),
+  describe(key) {
+    const { masterSubvolume, rootSnapshot } = SnapshotTreeValue.readPadded(key.value)
+    return { master_subvol: masterSubvolume, root_snapshot: rootSnapshot }
+  },
 }

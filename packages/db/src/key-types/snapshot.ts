@@ -3,7 +3,7 @@
 import { array, bits32, struct, u32, u64 } from '@cowherd/kernel-lib'
 import { KEY_WORDS, type Key } from '../key.ts'
 import type { KeyType } from '../key-type.ts'
-import { plainRecord } from './plain.ts'
+import { plainNumber } from './plain.ts'
 
 export const SnapshotValue = struct({
   flags: bits32({ deleted: [0, 1], subvolume: [1, 2] }),
@@ -56,8 +56,14 @@ export const snapshot: KeyType = {
     return `${text} depth ${depth} skiplist ${word(key, SKIP)} ${word(key, SKIP + 1)} ${word(key, SKIP + 2)}`
   },
   describe(key) {
-    const { flags, createdHi: _, ...value } = SnapshotValue.readPadded(key.value)
-    return plainRecord({ deleted: flags.deleted === 1, isSubvolume: flags.subvolume === 1, ...value })
+    const { flags, subvolume, createdLo, createdHi: _, ...value } = SnapshotValue.readPadded(key.value)
+    return {
+      is_subvol: flags.subvolume === 1,
+      deleted: flags.deleted === 1,
+      ...value,
+      subvol: subvolume,
+      btime: plainNumber(createdLo),
+    }
   },
 }
 

@@ -54,7 +54,7 @@ export const stripe: KeyType = {
     return text
   },
   describe(key) {
-    const { csumGranularityBits, csumType, ...value } = StripeValue.readPadded(key.value)
+    const value = StripeValue.readPadded(key.value)
     const counts = countsAt(key)
     const complete = counts + 2 * value.blocks <= key.valueBytes
     const blocks = Array.from({ length: Math.min(value.blocks, pointersHeld(key)) }, (_, i) => {
@@ -68,11 +68,14 @@ export const stripe: KeyType = {
       }
     })
     return {
-      ...value,
-      csumGranularitySectors: granularitySectors(csumGranularityBits),
-      csumType: csumTypeText(csumType),
+      sectors: value.sectors,
+      algorithm: value.algorithm,
+      nr_blocks: value.blocks,
+      nr_redundant: value.redundantBlocks,
+      csum_granularity: granularitySectors(value.csumGranularityBits),
+      csum_type: csumTypeText(value.csumType),
+      disk_label: value.diskLabel,
       blocks,
-      blockCount: value.blocks,
     }
   },
 }
