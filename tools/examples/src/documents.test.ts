@@ -106,7 +106,11 @@ const withCommands = documents('sh', ['README.md', ...readmes, ...guides])
 
 describe.each(withCommands)('$name', ({ name, commands }) => {
   test.each(commands)('line $line: $command', { timeout: 120_000 }, ({ command, prints }) => {
-    const { status, stdout, stderr } = spawnSync('sh', ['-c', command], { cwd: folderOf(name), encoding: 'utf8' })
+    const { status, stdout, stderr } = spawnSync('sh', ['-c', command], {
+      cwd: folderOf(name),
+      encoding: 'utf8',
+      maxBuffer: 1 << 28,
+    })
     const mayBePartial = !isRoot && / get /.test(command)
     expect(mayBePartial ? [0, 1] : [0], stderr).toContain(status)
     if (prints !== undefined) expect(stdout).toBe(prints)

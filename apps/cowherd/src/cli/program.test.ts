@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { cowherd } from '../testing/command-line.ts'
+import { EXIT_CODE_HELP } from './exit-code.ts'
 import { packageVersion } from './program.ts'
 
 test('version, as a command and as an option', async () => {
@@ -20,6 +22,17 @@ test('help names every command, with an example and the exit codes', async () =>
     expect(help.out).toMatch(new RegExp(`Examples?:\n {2}\\$ .*cowherd ${name}`))
     expect(help.out).toContain('Exit codes:\n  0    done')
     expect((await cowherd(['help', name])).out).toBe(help.out)
+  }
+})
+
+test('the documents have every command and every exit code', async () => {
+  const document = readFileSync(new URL('../../../../docs/how-to/command-line.md', import.meta.url), 'utf8')
+  const { out } = await cowherd(['--help'])
+  for (const [, name = ''] of out.matchAll(/^ {2}([a-z-]+) (?:\[|<)/gm)) {
+    if (name !== 'help') expect(document).toMatch(new RegExp(`^\\| \`${name}\` `, 'm'))
+  }
+  for (const [, code = '', meaning = ''] of EXIT_CODE_HELP.matchAll(/^ {2}(\d+) +(.*)$/gm)) {
+    expect(document.replaceAll(/ +\|/g, ' |')).toContain(`| ${code.padEnd(4)} | ${meaning} |`.replaceAll(/ +\|/g, ' |'))
   }
 })
 

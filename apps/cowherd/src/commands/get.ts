@@ -58,12 +58,16 @@ async function get(
   context.interruption.watch()
   const umask = process.umask(0) // files get the modes that they had
   const progress = context.progressIsShown ? context.progress(sizeOf(fs, files)) : context.progress(0)
+  let failures = 0
   const copy = new TreeCopy(fs, {
     force: flags.force === true,
     native: loadNative(),
     interruption: context.interruption,
     progress,
-    fail: (text) => context.fail(text),
+    fail: (text) => {
+      failures++
+      context.fail(text)
+    },
   })
   try {
     for (const file of files) {
@@ -81,6 +85,7 @@ async function get(
     progress.clear()
     context.interruption.unwatch()
   }
+  if (failures > 1) context.note(`${failures} files are not in the copy, or not whole: see above`)
   for (const line of copy.unkept.lines()) {
     if (flags.archive === true) context.fail(line)
     else context.note(line)
