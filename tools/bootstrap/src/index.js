@@ -38,7 +38,7 @@ export function ensureInstalled(root) {
 }
 
 /**
- * Builds `project` and what it refers to, unless its sources are older than the last build.
+ * Builds `project` and what it refers to, and bundles the program, unless its sources are older than the last build.
  *
  * @param {string} root
  * @param {string} project folder of the tsconfig.json to build, relative to the root
@@ -54,6 +54,7 @@ export function ensureBuilt(root, project, folders) {
     if (started <= timeOf(stamp)) return
     say('building')
     must(root, process.execPath, [path.join('node_modules', 'typescript', 'bin', 'tsc'), '-b', project])
+    must(root, process.execPath, [path.join('apps', 'cowherd', 'bundle.js')])
     fs.writeFileSync(stamp, '')
     // As old as what was built, so that what changed while the compiler ran is newer; times are kept to the microsecond.
     fs.utimesSync(stamp, (started + 0.01) / 1000, (started + 0.01) / 1000)

@@ -10,12 +10,16 @@ import { ClosedPipe, CommandError, ExitCode } from './exit-code.ts'
 export type Sink = (bytes: Uint8Array) => number
 
 const BUFFER_BYTES = 64 * 1024
+/** Text is encoded in pieces of about this many characters: one call for each line takes twice the time. */
+const PIECE_CHARACTERS = 16 * 1024
 
 export class Output {
   readonly #sink: Sink
   readonly #buffer = new Uint8Array(BUFFER_BYTES)
   readonly #encoder = new TextEncoder()
   #filled = 0
+  /** Text that is not yet encoded; it comes behind what is in the buffer. */
+  #text = ''
 
   constructor(sink: Sink) {
     this.#sink = sink
@@ -23,42 +27,53 @@ export class Output {
 
   /** Writes text as UTF-8, or bytes as they are. */
   write(content: string | Uint8Array): void {
-    if (typeof content === 'string') this.#writeText(content)
-    else this.#writeBytes(content)
+    if (typeof content !== 'string') {
+      this.#encode()
+      this.#writeBytes(content)
+      return
+    }
+    this.#text += content
+    if (this.#text.length >= PIECE_CHARACTERS) this.#encode()
   }
 
   /** Writes text and ends the line. */
   line(text: string): void {
-    this.write(text)
-    this.write('\n')
+    this.write(`${text}\n`)
   }
 
-  /** Hands on what is in the buffer. */
+  /** Hands on all that was written. */
   flush(): void {
-    const filled = this.#filled
-    this.#filled = 0
-    this.#drain(this.#buffer.subarray(0, filled))
+    this.#encode()
+    this.#empty()
   }
 
-  #writeText(text: string): void {
-    let rest = text
-    for (;;) {
+  /** Moves the text to the buffer. */
+  #encode(): void {
+    let rest = this.#text
+    this.#text = ''
+    while (rest !== '') {
       const { read, written } = this.#encoder.encodeInto(rest, this.#buffer.subarray(this.#filled))
       this.#filled += written
-      if (read === rest.length) return
       rest = rest.slice(read)
-      this.flush()
+      if (rest !== '') this.#empty()
     }
   }
 
   #writeBytes(bytes: Uint8Array): void {
-    if (bytes.length > BUFFER_BYTES - this.#filled) this.flush()
+    if (bytes.length > BUFFER_BYTES - this.#filled) this.#empty()
     if (bytes.length >= BUFFER_BYTES) {
       this.#drain(bytes)
       return
     }
     this.#buffer.set(bytes, this.#filled)
     this.#filled += bytes.length
+  }
+
+  /** Hands on what is in the buffer. */
+  #empty(): void {
+    const filled = this.#filled
+    this.#filled = 0
+    this.#drain(this.#buffer.subarray(0, filled))
   }
 
   #drain(bytes: Uint8Array): void {

@@ -23,7 +23,7 @@ export function get(rounds: number): Row[] {
 function row(what: string, tree: Tree, rounds: number, bytes?: number): Row {
   const volume = volumeOf(tree, VOLUME_BYTES)
   const ext4 = ext4Of(tree, VOLUME_BYTES)
-  const main = fileURLToPath(new URL('../../../../apps/cowherd/dist/main.js', import.meta.url))
+  const main = fileURLToPath(new URL('../../../../apps/cowherd/dist/bundle/main.js', import.meta.url))
   const mounted = join(BENCH_DIRECTORY, 'mnt')
   const target = join(BENCH_DIRECTORY, 'out')
   mkdirSync(mounted, { recursive: true })

@@ -17,7 +17,7 @@ const LARGE = ['extents', 'inodes', 'dirents', 'backpointers', 'accounting']
 
 export function list(rounds: number): Row[] {
   const volume = volumeOf(smallFiles(FILES), VOLUME_BYTES)
-  const main = fileURLToPath(new URL('../../../../apps/cowherd/dist/main.js', import.meta.url))
+  const main = fileURLToPath(new URL('../../../../apps/cowherd/dist/bundle/main.js', import.meta.url))
   const { bcachefs } = needPlace()
   const row = (what: string, btrees: readonly string[]): Row => {
     const ours = all('cowherd', btrees, (btree) => [process.execPath, [main, 'list', '-b', btree, volume]])

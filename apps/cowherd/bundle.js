@@ -1,0 +1,26 @@
+/**
+ * Puts the built program into a few files, one for each command and what they share: loading a hundred small modules takes longer
+ * than most commands (measured: 0.32 s of processor time to the first key listed, 0.20 s bundled). Run after `tsc -b`; plain
+ * JavaScript, as it is part of the build.
+ */
+
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+const at = (/** @type {string} */ path) => fileURLToPath(new URL(path, import.meta.url))
+
+await build({
+  entryPoints: [at('dist/main.js')],
+  outdir: at('dist/bundle'),
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  // Packages of CommonJS ask for Node's modules by `require`.
+  banner: {
+    js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",
+  },
+  legalComments: 'linked',
+  logLevel: 'warning',
+})
