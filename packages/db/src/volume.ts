@@ -43,6 +43,8 @@ export interface OpenOptions {
 }
 
 const CACHE_BYTES = 64 << 20
+/** Key type `accounting`: greater numbers belong to newer versions. Format chapter 2, 2.4. */
+const KEY_TYPE_LAST = 34
 /** The journal's numbers from the newest flushed entry on never happened. */
 const ENDLESS = Infinity
 
@@ -107,7 +109,10 @@ export class Volume {
       uuidWord,
       integrity,
       isBlacklisted: (hi, lo) => isInside(state.blacklist, hi * 0x100000000 + lo),
-      minValueBytes: (type) => leastValue[type],
+      minValueBytes: (type) => {
+        if (type > KEY_TYPE_LAST) this.noteOnce(`keys of type ${type} are of a newer version: skipped`)
+        return leastValue[type]
+      },
       note: this.noteOnce,
     }
     this.btrees = new Btrees(this.source, state.roots, state.keys, options.cacheBytes ?? CACHE_BYTES)

@@ -9,7 +9,7 @@
 import type { BlockDevice } from '@cowherd/shim'
 import { DeviceError } from '@cowherd/shim'
 import { advanceBpos, bposText, compareBpos, copyBpos } from '../bpos.ts'
-import { btreeName, hasSnapshots, isExtentsBtree, usesSnapshotField } from '../btree-ids.ts'
+import { BtreeId, btreeName, hasSnapshots, isExtentsBtree, usesSnapshotField } from '../btree-ids.ts'
 import type { IntegrityCheck } from '../integrity.ts'
 import { NonceUse } from '../encryption.ts'
 import { BtreeError } from '../errors.ts'
@@ -324,7 +324,10 @@ export class NodeReader {
   }
 }
 
-/** What is wrong with the header of the unpacked leaf key at `words[at]`, or undefined. Format chapter 2, 2.8.2, rules 6 to 8, 10. */
+/**
+ * What is wrong with the header of the unpacked leaf key at `words[at]`, or undefined. Format chapter 2, 2.8.2, rules 6 to 8, 10. What
+ * keys of a newer version's btrees may look like is not known.
+ */
 export function leafKeyProblem(
   btree: number,
   words: Uint32Array,
@@ -339,10 +342,11 @@ export function leafKeyProblem(
   if (isExtentsBtree(btree) && type > TYPE_WHITEOUT) {
     if (size === 0) return 'an extent of size 0'
     if (offsetHi === 0 && size > offsetLo) return 'an extent that starts before 0'
-  } else if (size !== 0) return `a size of ${size} where keys have none`
+  } else if (size !== 0 && btree <= BtreeId.accounting) return `a size of ${size} where keys have none`
   if (hasSnapshots(btree)) {
     if (snapshot === 0) return 'no snapshot id'
-  } else if (snapshot !== 0 && btree <= 20 && !usesSnapshotField(btree)) return 'a snapshot id where keys have none'
+  } else if (snapshot !== 0 && btree <= BtreeId.accounting && !usesSnapshotField(btree))
+    return 'a snapshot id where keys have none'
   if (((words[at] & 0xff) - KEY_U64S) << 3 < minValueBytes && type !== 0) {
     return `a value of ${((words[at] & 0xff) - KEY_U64S) * 8} bytes, type ${type} has ${minValueBytes} at least`
   }

@@ -35,7 +35,7 @@ export function selectEntries(found: readonly FoundEntry[], blacklist: readonly 
   const newest = newestFlush(found, notes)
   const last = found[newest]
   const { lastSeq } = last
-  const dropped = found.length - 1 - newest
+  const dropped = found.slice(newest + 1).filter(({ noFlush }) => noFlush).length
   if (dropped > 0)
     notes.push(`${dropped} journal ${dropped === 1 ? 'entry' : 'entries'} after ${last.seq} not flushed: ignored`)
 
