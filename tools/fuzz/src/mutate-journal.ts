@@ -1,7 +1,7 @@
 /** Journals that are wrong under right checksums: entry headers, records, keys; forged, doubled and missing entries. */
 
 import { Jset, JsetEntry, JsetEntryType, SuperblockHead } from '@cowherd/db'
-import { loadEntry, storeEntry } from './journal-edit.ts'
+import { loadEntry, nextEntry, placeAfter, storeEntry } from './journal-edit.ts'
 import type { Mutation, Weighted } from './mutation.ts'
 import { disturb, type Random } from './random.ts'
 import type { Site } from './specimen.ts'
@@ -130,30 +130,19 @@ function forgeEntry(mutation: Mutation): string {
   const site = specimen.entries[specimen.entries.length - 1]
   const device = devices[site.device]
   const last = loadEntry(device, site.at, site.length, specimen.sealer)
-  const keys: Uint8Array[] = []
   const count = random.below(random.pick([1, 8, 64]))
-  for (let i = 0; i < count; i++) keys.push(forgedRecord(mutation))
-  const size = keys.reduce((sum, key) => sum + key.length, last.length)
-  const bytes = new Uint8Array(size)
-  bytes.set(last)
-  let at = last.length
-  for (const key of keys) {
-    bytes.set(key, at)
-    at += key.length
-  }
+  const bytes = nextEntry(
+    last,
+    Array.from({ length: count }, () => forgedRecord(mutation)),
+  )
   const view = new DataView(bytes.buffer)
   const { offsets } = Jset
-  view.setUint32(offsets.u64s, (size - Jset.size) / 8, true)
-  const seq = view.getBigUint64(offsets.seq, true) + BigInt(1 + random.below(random.pick([1, 1, 20])))
+  const seq = view.getBigUint64(offsets.seq, true) + BigInt(random.below(random.pick([1, 1, 20])))
   view.setBigUint64(offsets.seq, seq, true)
   if (random.chance(0.5)) view.setBigUint64(offsets.lastSeq, seq, true)
   if (random.chance(0.2)) view.setUint32(offsets.flags, view.getUint32(offsets.flags, true) | 0x20, true)
-  storeEntry(
-    device,
-    site.at + Math.ceil(site.length / specimen.blockBytes) * specimen.blockBytes,
-    bytes,
-    specimen.sealer,
-  )
+  const place = placeAfter(specimen, site, bytes.length)
+  storeEntry(devices[place.device], place.at, bytes, specimen.sealer)
   return `journal entry ${seq} with ${count} keys forged`
 }
 
