@@ -51,6 +51,13 @@ export class NodeCache {
     for (let slot = this.slotCount - 1; slot >= 0; slot--) this.vacant.push(slot)
   }
 
+  /** Memory that images take, used or not: the bound, and the one image that may lie beside it. */
+  get bytes(): number {
+    let bytes = this.arena.words.byteLength
+    for (const words of this.oversize.values()) bytes += words.byteLength
+    return bytes
+  }
+
   /** The slot of a cached node, or -1. */
   find(identity: NodeIdentity): number {
     const slot = this.index.get(identity)
