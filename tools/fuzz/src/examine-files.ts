@@ -1,7 +1,7 @@
 /** Walks the files of a volume that may be damaged, as a user's programs would: names, attributes, links and data. */
 
 import { VolumeError, type Volume } from '@cowherd/db'
-import { openFileSystem, walk, type FileSystem, type NodeRef } from '@cowherd/fs'
+import { Inode, NodeRef, openFileSystem, walk, type FileSystem } from '@cowherd/fs'
 import { allowed, attempt, checkMessage, Finding } from './oracle.ts'
 
 /** A hostile volume can show more files than anybody has time for: names lead to what other names lead to. */
@@ -28,6 +28,8 @@ export function examineFiles(volume: Volume, look: (use: () => void) => void): v
         visit: ({ path, ref, inode, isAnotherLink }) => {
           if (++files > FILES_MAX) throw new Enough()
           if (files % 4 === 0) look(() => findAgain(fs, path, ref))
+          if (files % 4 === 1) checkGetters(inode)
+          if (inode.isDirectory) look(() => void fs.lookup(ref, `no-${files}`, new NodeRef()))
           if (isAnotherLink) return
           examineAttributes(fs, ref, look)
           if (inode.isSymlink) look(() => fs.readlink(ref))
@@ -61,6 +63,19 @@ function findAgain(fs: FileSystem, path: Uint8Array, ref: Readonly<NodeRef>): vo
       const again = fs.getAttribute(ref, name)
       if (again !== undefined && again.length > value.length + 65536) throw new Finding('an attribute that grows')
     })
+  }
+}
+
+/** Names of what an inode can be asked for. */
+const GETTERS = Object.getOwnPropertyNames(Inode.prototype).filter(
+  (name) => Object.getOwnPropertyDescriptor(Inode.prototype, name)?.get !== undefined,
+)
+
+/** Each has an answer. */
+function checkGetters(inode: Inode): void {
+  for (const name of GETTERS) {
+    const value: unknown = Reflect.get(inode, name)
+    if (value === undefined || Number.isNaN(value)) throw new Finding(`inode.${name} is ${String(value)}`)
   }
 }
 

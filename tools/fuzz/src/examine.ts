@@ -6,6 +6,8 @@
 
 import type { Key } from '@cowherd/db'
 import {
+  BtreeId,
+  BucketGenerations,
   POS_MIN,
   compareBpos,
   describeSuperblock,
@@ -19,6 +21,7 @@ import {
   type KeyType,
   type MissingDevices,
   type Volume,
+  type VolumeShape,
 } from '@cowherd/db'
 import { fsKeyTypes } from '@cowherd/fs'
 import type { BlockDevice } from '@cowherd/shim'
@@ -85,6 +88,17 @@ function examineOpen(
   look: (use: () => void) => void,
 ): void {
   const { superblock } = volume
+  const generations = new BucketGenerations(volume.cursor(BtreeId.bucketGens))
+  let areReadable = true
+  // As `list` has it: tells stale pointers from others.
+  const shape: VolumeShape = {
+    ...volume.shape,
+    bucketGeneration(device, bucket) {
+      let generation: number | undefined
+      if (areReadable) areReadable = attempt(() => (generation = generations.at(device, bucket)))
+      return generation
+    },
+  }
   look(() => checkText(printSuperblock(superblock, { layout: true, fields: 'all' })))
   look(() => checkPlain(describeSuperblock(superblock), 'superblock'))
   const keysMax = options.keyCount * KEYS_FACTOR + KEYS_MORE
@@ -92,7 +106,7 @@ function examineOpen(
     const print = options.printed?.has(btree) ?? true
     for (let level = volume.rootLevel(btree); level >= 0; level--) {
       look(() => {
-        walkLevel(volume, btree, level, print, result)
+        walkLevel(volume, btree, level, print ? shape : undefined, result)
         if (result.keys > keysMax) throw new Finding(`${result.keys} keys where the volume had ${options.keyCount}`)
       })
     }
@@ -106,7 +120,14 @@ function examineOpen(
 const DESCRIBED_EVERY = 8
 const KEYS_PER_LEVEL_MAX = 2_000_000
 
-function walkLevel(volume: Volume, btree: number, level: number, print: boolean, result: Examination): void {
+/** With `shape` every key is printed too. */
+function walkLevel(
+  volume: Volume,
+  btree: number,
+  level: number,
+  shape: VolumeShape | undefined,
+  result: Examination,
+): void {
   const cursor = volume.cursor(btree, level)
   const { key } = cursor
   const last = new Uint32Array(5)
@@ -118,7 +139,9 @@ function walkLevel(volume: Volume, btree: number, level: number, print: boolean,
     }
     if (++count > KEYS_PER_LEVEL_MAX) throw new Finding(`btree ${btree} level ${level}: no end of keys`)
     for (let i = 0; i < 5; i++) last[i] = key.words[KEY_POS_AT + i]
-    if (print) examineKey(key, btree, level, volume.keyTypes, volume.shape, count % DESCRIBED_EVERY === 0)
+    if (shape !== undefined) {
+      examineKey(key, btree, level, volume.keyTypes, shape, count % DESCRIBED_EVERY === 0)
+    }
   }
 }
 
@@ -128,7 +151,7 @@ export function examineKey(
   btree: number,
   level: number,
   keyTypes: ReadonlyMap<number, KeyType>,
-  shape: Volume['shape'],
+  shape: VolumeShape,
   describe = true,
 ): void {
   const type = keyTypes.get(key.type)

@@ -10,6 +10,8 @@ export interface Mutation {
   readonly random: Random
   /** Btrees whose keys may have changed; undefined: any. */
   touched: Set<number> | undefined
+  /** True if keys contradict each other: what comes of it shows in the files. */
+  contradicts?: boolean
   /** The node that node mutators are to change, instead of one of their choice. */
   readonly node?: NodeSite
 }

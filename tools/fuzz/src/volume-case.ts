@@ -2,6 +2,7 @@
 
 import { examine, type Examination } from './examine.ts'
 import { journalMutators, makeUnclean } from './mutate-journal.ts'
+import { keyMutators } from './mutate-keys.ts'
 import { nodeMutators, treeMutators } from './mutate-node.ts'
 import { rawMutators } from './mutate-raw.ts'
 import { superblockMutators } from './mutate-superblock.ts'
@@ -36,7 +37,7 @@ export function runVolumeCase(specimen: Specimen, random: Random, report: CaseRe
     report.steps.push(pickWeighted(family, random)(mutation))
   }
   if (random.chance(0.05)) makeUnclean(mutation)
-  const files = random.chance(0.35)
+  const files = random.chance(mutation.contradicts === true ? 0.9 : 0.3)
   const given = arrange(devices, random)
   const budget = specimen.images.reduce((sum, { size }) => sum + size, 0) * BUDGET_FACTOR + BUDGET_MORE
   for (const device of devices) device.budget = budget
@@ -54,7 +55,7 @@ export function runVolumeCase(specimen: Specimen, random: Random, report: CaseRe
 
 /** Damage below the checksums, and above them: the second is the greater part. */
 function familiesOf({ entries, superblock }: Specimen): Weighted[] {
-  const families = [rawMutators, superblockMutators, nodeMutators, nodeMutators, nodeMutators, treeMutators]
+  const families = [rawMutators, superblockMutators, nodeMutators, nodeMutators, treeMutators, keyMutators, keyMutators]
   if (entries.length > 0) families.push(journalMutators)
   if (!superblock.clean) families.push(journalMutators, journalMutators)
   return families
