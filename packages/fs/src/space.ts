@@ -94,7 +94,8 @@ function isHidden(dataType: number): boolean {
   return dataType === DATA.superblock || dataType === DATA.journal
 }
 
-/** The first counter; those of a sound volume are small and not negative. */
+/** The first counter. Those of a sound volume are not negative; damaged ones count as nothing. */
 function counter(key: Key): number {
-  return key.u64s * 2 > KEY_WORDS + 1 ? (key.words[KEY_WORDS + 1] | 0) * 0x100000000 + key.words[KEY_WORDS] : 0
+  if (key.u64s * 2 <= KEY_WORDS + 1) return 0
+  return Math.max(0, (key.words[KEY_WORDS + 1] | 0) * 0x100000000 + key.words[KEY_WORDS])
 }
