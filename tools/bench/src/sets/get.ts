@@ -1,10 +1,10 @@
 /**
  * Getting files off a volume, whole processes: `cowherd get` of 1 GiB in mixed files beside `cp -a` of the same tree from a
- * loop-mounted ext4. Both write to one directory of the machine's own filesystem, emptied before each run; both read from a warm page
- * cache. Needs root for the mount.
+ * loop-mounted ext4. Both write to a directory in memory (where there is /dev/shm), emptied before each run, and read from a warm page
+ * cache: the disk's mood is not what is measured. Needs root for the mount.
  */
 
-import { mkdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { measure, ofProcess } from '../measure.ts'
@@ -25,7 +25,7 @@ function row(what: string, tree: Tree, rounds: number, bytes?: number): Row {
   const ext4 = ext4Of(tree, VOLUME_BYTES)
   const main = fileURLToPath(new URL('../../../../apps/cowherd/dist/bundle/main.js', import.meta.url))
   const mounted = join(BENCH_DIRECTORY, 'mnt')
-  const target = join(BENCH_DIRECTORY, 'out')
+  const target = join(existsSync('/dev/shm') ? '/dev/shm' : BENCH_DIRECTORY, 'cowherd-bench-out')
   mkdirSync(mounted, { recursive: true })
   const empty = () => rmSync(target, { recursive: true, force: true })
   must('mount', ['-o', 'loop,ro', ext4, mounted])
