@@ -5,6 +5,7 @@ import { fixture, fixtureNames } from '@cowherd/fixtures'
 import { fsKeyTypes, openFileSystem, type FileSystem } from '@cowherd/fs'
 import { nativeCodecs } from '@cowherd/shim'
 import { openStore } from '@cowherd/store'
+import { cowherd } from '../testing/command-line.ts'
 import { writeManifest } from './manifest.ts'
 
 function openFixture(name: string): FileSystem {
@@ -20,7 +21,11 @@ function openFixture(name: string): FileSystem {
 function manifestOf(fs: FileSystem, path = ''): string[] {
   const lines: string[] = []
   const failures: string[] = []
-  writeManifest(fs, { line: (text) => lines.push(text), fail: (text) => failures.push(text) }, fs.resolve(path))
+  const report = {
+    file: (columns: readonly (string | number)[]) => lines.push(columns.join('\t')),
+    fail: (text: string) => failures.push(text),
+  }
+  writeManifest(fs, report, fs.resolve(path))
   expect(failures).toEqual([])
   return lines
 }
@@ -37,4 +42,14 @@ test.each(fixtureNames())('%s is as Linux showed it', SLOW, (name) => {
 test('a part of a tree', () => {
   const paths = manifestOf(openFixture('default'), 'tree/sub').map((line) => line.split('\t')[0])
   expect(paths).toEqual(['.', 'deep', 'deep/deeper', 'hard'])
+})
+
+test('the same columns as JSON', async () => {
+  const { code, out } = await cowherd(['manifest', '--json', fixture('default').devices[0], 'tree/sub'])
+  expect(code).toBe(0)
+  const files: unknown = JSON.parse(out)
+  const lines = manifestOf(openFixture('default'), 'tree/sub').map((line) => line.split('\t'))
+  const values = (files as Record<string, unknown>[]).map((file) => Object.values(file).map(String))
+  expect(values).toEqual(lines)
+  expect(files).toMatchObject([{ path: '.', type: 'd', blocks: 0 }, {}, {}, {}])
 })

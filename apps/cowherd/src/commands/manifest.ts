@@ -14,8 +14,25 @@ import { VolumeError } from '@cowherd/db'
 import { FileType, walk, type FileSystem, type Inode, type NodeRef, type WalkEntry } from '@cowherd/fs'
 import type { Context } from '../cli/context.ts'
 import { examples } from '../cli/help.ts'
+import { JsonArray } from '../cli/json.ts'
 import { takesVolume, type VolumeFlags } from '../cli/volume-options.ts'
 import { findFile } from '../cli/volume-path.ts'
+
+/** The columns by name: the keys of `--json`. */
+const COLUMNS = [
+  'path',
+  'type',
+  'mode',
+  'uid',
+  'gid',
+  'links',
+  'size',
+  'mtimeNs',
+  'device',
+  'content',
+  'attributes',
+  'blocks',
+] as const
 
 /** Files are read in pieces of this size. */
 const PIECE_BYTES = 1 << 20
@@ -25,11 +42,20 @@ export function registerManifest(program: Command, context: Context): void {
     program.command('manifest').description('print one line for each file, with all there is to tell'),
   )
     .argument('[path]', 'path in the volume; the root if left out', '/')
-    .action(async (volume: string, path: string, flags: VolumeFlags) => {
+    .option('--json', 'print the same columns as JSON, an object for each file')
+    .action(async (volume: string, path: string, flags: ManifestFlags) => {
       const fs = await context.openFileSystem(volume, flags)
       const start = findFile(fs, path, { followLast: false })
-      const report = { line: (text: string) => context.out.line(text), fail: (text: string) => context.fail(text) }
+      const json = flags.json === true ? new JsonArray(context.out) : undefined
+      const report: ManifestReport = {
+        file(columns) {
+          if (json === undefined) context.out.line(columns.join('\t'))
+          else json.add(Object.fromEntries(COLUMNS.map((name, i) => [name, columns[i]])))
+        },
+        fail: (text) => context.fail(text),
+      }
       writeManifest(fs, report, start.ref)
+      json?.end()
     })
   const remark = [
     'Columns, separated by tabs: path, type, mode, uid, gid, links, size, time of modification in ns, device number,',
@@ -39,9 +65,14 @@ export function registerManifest(program: Command, context: Context): void {
   examples(command, ['cowherd manifest disk.img > disk.tsv', 'cowherd manifest disk.img /home'], remark.join('\n'))
 }
 
-/** Where a manifest's lines go, and where what could not be read is told. */
+interface ManifestFlags extends VolumeFlags {
+  readonly json?: boolean
+}
+
+/** Takes the files of a manifest, and what could not be read. */
 export interface ManifestReport {
-  line(text: string): void
+  /** `columns` are those of `COLUMNS`. */
+  file(columns: readonly (string | number)[]): void
   fail(text: string): void
 }
 
@@ -51,14 +82,14 @@ export function writeManifest(fs: FileSystem, report: ManifestReport, start: Rea
   walk(
     fs,
     {
-      visit: (entry) => report.line(manifestLine(fs, entry, buffer, report)),
+      visit: (entry) => report.file(columnsOf(fs, entry, buffer, report)),
       fail: (path, error) => report.fail(`${encoded(path)}: ${error.message}`),
     },
     start,
   )
 }
 
-function manifestLine(fs: FileSystem, entry: WalkEntry, buffer: Uint8Array, report: ManifestReport): string {
+function columnsOf(fs: FileSystem, entry: WalkEntry, buffer: Uint8Array, report: ManifestReport): (string | number)[] {
   const { path, ref, inode } = entry
   const type = typeLetter(inode)
   return [
@@ -74,7 +105,7 @@ function manifestLine(fs: FileSystem, entry: WalkEntry, buffer: Uint8Array, repo
     content(fs, entry, type, buffer, report),
     attributes(fs, ref, path, report),
     inode.sectors,
-  ].join('\t')
+  ]
 }
 
 function content(
