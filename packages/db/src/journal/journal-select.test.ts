@@ -58,4 +58,13 @@ describe('which journal entries count (format chapter 3, 3.4.4)', () => {
     const torn = [...example, entry(15, { lastSeq: 8, bad: true }), entry(21, { lastSeq: 8 })]
     expect(selectEntries(torn, [range(13, 21)]).notes).toEqual([])
   })
+
+  it('is not slowed down by a blacklist of a hundred thousand ranges', () => {
+    const count = 100_000
+    const ranges = Array.from({ length: count }, (_, i) => range(10 + i, 11 + i))
+    const found = [entry(9, { noFlush: true }), entry(10 + count, { lastSeq: 9 })]
+    expect(selectEntries(found, ranges).entries).toHaveLength(2)
+    expect(() => selectEntries(found, ranges.slice(1))).toThrow(/entry 10 is missing/)
+    expect(() => selectEntries(found, ranges.slice(0, -1))).toThrow(/entry 100009 is missing/)
+  })
 })
