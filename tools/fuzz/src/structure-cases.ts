@@ -18,6 +18,7 @@ import {
   walkRecords,
   type Volume,
 } from '@cowherd/db'
+import { nativeCodecs } from '@cowherd/shim'
 import { fsKeyTypes, Inode, TimeScale } from '@cowherd/fs'
 import { fuzzCodecs } from './codecs.ts'
 import { examineKey } from './examine.ts'
@@ -202,6 +203,19 @@ const GUARD = 0xa5
 const GUARD_BYTES = 64
 const MIB = 1 << 20
 
+const platform = nativeCodecs()
+
+/** Our decoder and the platform's say the same of any bytes. */
+function inflateTwice(decoded: Uint8Array, source: Uint8Array): void {
+  const other = new Uint8Array(decoded.length)
+  const theirs = attempt(() => platform.inflateRaw(other, source))
+  const ours = attempt(() => fuzzCodecs.inflateRaw(decoded, source))
+  if (ours !== theirs)
+    throw new Finding(`DEFLATE: ${ours ? 'decoded' : 'refused'} here, not so by ${platform.names.inflateRaw}`)
+  if (ours && Buffer.compare(other, decoded) !== 0)
+    throw new Finding('DEFLATE: decoded to other bytes than the platform')
+}
+
 /** A compressed unit with damage, decoded into memory with a guard on both sides. */
 function unitCase({ specimen, devices }: Lab, random: Random): string {
   const sites = specimen.data.filter(({ compressionType }) => compressionType >= 1 && compressionType <= 4)
@@ -221,7 +235,7 @@ function unitCase({ specimen, devices }: Lab, random: Random): string {
   attempt(() => {
     switch (site?.compressionType ?? 1 + random.below(4)) {
       case 2:
-        fuzzCodecs.inflateRaw(decoded, cut)
+        inflateTwice(decoded, cut)
         break
       case 4: {
         const frame = cut.length < 4 ? 0 : new DataView(cut.buffer, cut.byteOffset).getUint32(0, true)
