@@ -208,10 +208,12 @@ describe.skipIf(!referee.available())('as the real tool lists it', () => {
       for (const btree of BTREE_NAMES) expect(listed(btree), btree).toEqual(await theirs(['-b', btree]))
     })
 
-    test.skipIf(!isUnclean)(`${name}: after recovery`, { timeout: 300_000 }, async () => {
-      const listed = await oursOfAll([])
-      for (const btree of BTREE_NAMES) expect(listed(btree), btree).toEqual(await theirs(['-f', '-b', btree]))
-    })
+    if (isUnclean) {
+      test(`${name}: after recovery`, { timeout: 300_000 }, async () => {
+        const listed = await oursOfAll([])
+        for (const btree of BTREE_NAMES) expect(listed(btree), btree).toEqual(await theirs(['-f', '-b', btree]))
+      })
+    }
 
     test(`${name}: nodes`, { timeout: 300_000 }, async () => {
       const norecovery = isUnclean ? ['-o', 'norecovery'] : []
