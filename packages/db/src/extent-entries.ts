@@ -10,6 +10,7 @@
  *     size in bytes              8             8               16              24               8                8
  */
 
+import { CHECKSUM_TYPES, checksumName, isEncryptedChecksum } from './checksum.ts'
 import { KeyError } from './errors.ts'
 import { KEY_BYTES, type Key } from './key.ts'
 import type { DeviceShape, VolumeShape } from './key-type.ts'
@@ -22,22 +23,9 @@ export const INVALID_DEVICE = 255
 /** Kinds of entries: the index of the lowest set bit of an entry's first word. */
 export const EntryType = { ptr: 0, crc32: 1, crc64: 2, crc128: 3, stripePtr: 4, rebalance: 5 } as const
 
-/** Types of checksums, of metadata and data alike. */
-export const CSUM_TYPES: readonly string[] = [
-  'none',
-  'crc32c_nonzero',
-  'crc64_nonzero',
-  'chacha20_poly1305_80',
-  'chacha20_poly1305_128',
-  'crc32c',
-  'crc64',
-  'xxhash',
-]
 /** Types of compression in checksum entries. */
 export const COMPRESSION_TYPES: readonly string[] = ['none', 'lz4_old', 'gzip', 'lz4', 'zstd', 'incompressible']
 
-export const CSUM_CHACHA20_POLY1305_80 = 3
-export const CSUM_CHACHA20_POLY1305_128 = 4
 export const COMPRESSION_INCOMPRESSIBLE = 5
 
 const KEY_TYPE_BTREE_PTR = 5
@@ -51,10 +39,6 @@ const ENTRY_BYTES: readonly number[] = [8, 8, 16, 24, 8, 8]
 /** True if data of this compression type has to be decompressed to be read. */
 export const isCompressed = (compressionType: number): boolean =>
   compressionType !== 0 && compressionType !== COMPRESSION_INCOMPRESSIBLE
-
-/** True if data under this checksum type is encrypted. */
-export const isEncryptedCsum = (csumType: number): boolean =>
-  csumType === CSUM_CHACHA20_POLY1305_80 || csumType === CSUM_CHACHA20_POLY1305_128
 
 /** Byte at which the entry list of a key of this type starts; -1 for types without one. */
 export function entriesStart(keyType: number): number {
@@ -259,10 +243,10 @@ export class ExtentPointers {
         if (crcOffset + size > uncompressed) {
           return `ptr_crc_uncompressed_size_too_small: offset ${crcOffset} + size ${size} > ${uncompressed} sectors`
         }
-        if (csumType >= CSUM_TYPES.length) return `ptr_crc_csum_type_unknown: ${csumType}`
-        const encrypted = isEncryptedCsum(csumType)
+        if (csumType >= CHECKSUM_TYPES.length) return `ptr_crc_csum_type_unknown: ${csumType}`
+        const encrypted = isEncryptedChecksum(csumType)
         if (encrypted && shape?.encrypted === false) {
-          return `ptr_crc_csum_type_unknown: ${CSUM_TYPES[csumType]} on a volume without a key`
+          return `ptr_crc_csum_type_unknown: ${checksumName(csumType)} on a volume without a key`
         }
         if (compressionType >= COMPRESSION_TYPES.length) return `ptr_crc_compression_type_unknown: ${compressionType}`
         if (encrypted) {

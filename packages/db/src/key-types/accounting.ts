@@ -7,7 +7,8 @@ import { i64Decimal } from '@cowherd/kernel-lib'
 import { BPOS_BYTES } from '../bpos.ts'
 import { KEY_POS_AT, KEY_WORDS, type Key } from '../key.ts'
 import type { KeyType } from '../key-type.ts'
-import { btreeText, compressionTypeText, dataTypeText } from './names.ts'
+import { dataTypeName } from '../data-types.ts'
+import { btreeText, compressionTypeText } from './names.ts'
 import { plainNumber } from './plain.ts'
 
 /** What is counted: byte 0 of the position. */
@@ -87,9 +88,9 @@ function nameText(key: Key): string {
     case AccountingType.persistentReserved:
       return `${name} replicas=${posByte(key, 1)}`
     case AccountingType.replicas:
-      return `${name} ${dataTypeText(posByte(key, 1))}: ${posByte(key, 3)}/${posByte(key, 2)} [${replicasDevices(key).join(' ')}]`
+      return `${name} ${dataTypeName(posByte(key, 1))}: ${posByte(key, 3)}/${posByte(key, 2)} [${replicasDevices(key).join(' ')}]`
     case AccountingType.deviceDataType:
-      return `${name} dev=${posByte(key, 1)} data_type=${dataTypeText(posByte(key, 2))}`
+      return `${name} dev=${posByte(key, 1)} data_type=${dataTypeName(posByte(key, 2))}`
     case AccountingType.compression:
       return `${name} ${compressionTypeText(posByte(key, 1))}`
     case AccountingType.snapshot:
@@ -106,9 +107,9 @@ function nameFields(key: Key): Record<string, unknown> {
     case AccountingType.persistentReserved:
       return { nr_replicas: posByte(key, 1) }
     case AccountingType.replicas:
-      return { data_type: dataTypeText(posByte(key, 1)), nr_required: posByte(key, 3), devices: replicasDevices(key) }
+      return { data_type: dataTypeName(posByte(key, 1)), nr_required: posByte(key, 3), devices: replicasDevices(key) }
     case AccountingType.deviceDataType:
-      return { device: posByte(key, 1), data_type: dataTypeText(posByte(key, 2)) }
+      return { device: posByte(key, 1), data_type: dataTypeName(posByte(key, 2)) }
     case AccountingType.compression:
       return { compression: compressionTypeText(posByte(key, 1)) }
     case AccountingType.snapshot:

@@ -1,11 +1,10 @@
 /** Key type `alloc_v4`: the state of a bucket, at (device, bucket). Format chapter 4, 4.3.1. */
 
 import { bits32, struct, u32, u64, u8 } from '@cowherd/kernel-lib'
-import { DataType } from '../data-types.ts'
 import { KEY_WORDS, type Key } from '../key.ts'
 import type { KeyType } from '../key-type.ts'
 import { Bucket } from './bucket.ts'
-import { dataTypeText } from './names.ts'
+import { DataType, dataTypeName } from '../data-types.ts'
 
 export const AllocV4Value = struct({
   journalSeq: u64,
@@ -111,7 +110,7 @@ function bucketFault(bucket: Bucket): string | undefined {
   const { dataType, dirtySectors, stripeSectors, cachedSectors, stripe } = bucket
   const derived = bucket.derivedDataType(dataType)
   if (derived !== dataType) {
-    return `alloc_key_data_type_bad: ${dataTypeText(dataType)}, should be ${dataTypeText(derived)}`
+    return `alloc_key_data_type_bad: ${dataTypeName(dataType)}, should be ${dataTypeName(derived)}`
   }
   if (bucket.readTimeHi > 0xffff || bucket.writeTimeHi > 0xffff) return 'alloc_key_io_time_bad: more than 48 bits'
   const dirty = dirtySectors + stripeSectors
@@ -128,7 +127,7 @@ function bucketFault(bucket: Bucket): string | undefined {
     case DataType.btree:
     case DataType.user:
     case DataType.parity:
-      return dirty === 0 ? `alloc_key_dirty_sectors_0: ${dataTypeText(dataType)}` : undefined
+      return dirty === 0 ? `alloc_key_dirty_sectors_0: ${dataTypeName(dataType)}` : undefined
     case DataType.cached:
       // That a cached bucket has a read time is for fsck to ask, once the lru entries are checked.
       if (cachedSectors === 0 || dirty !== 0 || stripe !== 0) {

@@ -7,7 +7,8 @@ import { array, struct, u32, u8 } from '@cowherd/kernel-lib'
 import { BPOS_BYTES, bposText } from '../bpos.ts'
 import { KEY_WORDS, type Key } from '../key.ts'
 import type { KeyType } from '../key-type.ts'
-import { btreeText, dataTypeText } from './names.ts'
+import { dataTypeName } from '../data-types.ts'
+import { btreeText } from './names.ts'
 
 export const BackpointerValue = struct({
   btree: u8,
@@ -71,7 +72,7 @@ export const backpointer: KeyType = {
     return {
       btree: btreeText(head & 0xff),
       level: (head >>> 8) & 0xff,
-      data_type: dataTypeText((head >>> 16) & 0xff),
+      data_type: dataTypeName((head >>> 16) & 0xff),
       bucket_offset: bucketOffset(key),
       bucket_len: key.words[LENGTH],
       pos: bposText(key.words, POS),

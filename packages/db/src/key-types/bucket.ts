@@ -4,11 +4,10 @@
  */
 
 import { u64Decimal } from '@cowherd/kernel-lib'
-import { DataType } from '../data-types.ts'
 import type { Key } from '../key.ts'
 import type { DeviceShape, VolumeShape } from '../key-type.ts'
-import { dataTypeText } from './names.ts'
 import { plainHalves } from './plain.ts'
+import { DataType, dataTypeName } from '../data-types.ts'
 
 /** An empty bucket whose generation is so far ahead of its oldest pointer's may not be used before a scan. */
 export const GENERATIONS_AHEAD_MAX = 96
@@ -76,7 +75,7 @@ export class Bucket {
       ' oldest_gen ' +
       this.oldestGen +
       ' data_type ' +
-      dataTypeText(this.dataType) +
+      dataTypeName(this.dataType) +
       '\n  journal_seq       ' +
       u64Decimal(this.journalSeqHi, this.journalSeqLo) +
       '\n  need_discard      ' +
@@ -111,7 +110,7 @@ export class Bucket {
     return {
       gen: this.gen,
       oldest_gen: this.oldestGen,
-      data_type: dataTypeText(this.dataType),
+      data_type: dataTypeName(this.dataType),
       journal_seq: plainHalves(this.journalSeqHi, this.journalSeqLo),
       need_discard: this.needDiscard,
       need_inc_gen: this.needIncGen,

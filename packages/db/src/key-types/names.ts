@@ -1,14 +1,13 @@
 /** Names that values are printed with, in the reference tools' words for numbers they don't know. */
 
 import { BTREE_NAMES } from '../btree-ids.ts'
-import { DATA_TYPES } from '../data-types.ts'
-import { COMPRESSION_TYPES, CSUM_TYPES } from '../extent-entries.ts'
+import { CHECKSUM_TYPES } from '../checksum.ts'
+import { COMPRESSION_TYPES } from '../extent-entries.ts'
 
 /** Types of compression in options; checksum entries count differently. */
 const COMPRESSION_OPTIONS: readonly string[] = ['none', 'lz4', 'gzip', 'zstd']
 
-export const dataTypeText = (type: number): string => DATA_TYPES[type] ?? `(unknown data_type ${type})`
-export const csumTypeText = (type: number): string => CSUM_TYPES[type] ?? `(unknown csum_type ${type})`
+export const csumTypeText = (type: number): string => CHECKSUM_TYPES[type]?.name ?? `(unknown csum_type ${type})`
 export const compressionTypeText = (type: number): string =>
   COMPRESSION_TYPES[type] ?? `(unknown compression_type ${type})`
 export const btreeText = (id: number): string => BTREE_NAMES[id] ?? '(unknown)'

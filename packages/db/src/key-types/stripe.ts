@@ -1,7 +1,8 @@
 /** Key type `stripe`: the blocks of an erasure-coded stripe, at (0, index). Format chapter 6, 6.11. */
 
 import { struct, u16, u8 } from '@cowherd/kernel-lib'
-import { CSUM_TYPES, MAX_POINTERS, pointerFault } from '../extent-entries.ts'
+import { CHECKSUM_TYPES } from '../checksum.ts'
+import { MAX_POINTERS, pointerFault } from '../extent-entries.ts'
 import { KEY_BYTES, KEY_WORDS, type Key } from '../key.ts'
 import type { KeyType, VolumeShape } from '../key-type.ts'
 import { pointerText } from './entries-text.ts'
@@ -18,8 +19,6 @@ export const StripeValue = struct({
   diskLabel: u8, // 0, or the label's group + 1
 })
 
-/** Bytes of a checksum by its type. */
-const CSUM_BYTES: readonly number[] = [0, 4, 8, 10, 16, 4, 8, 8]
 const POINTERS = KEY_WORDS + StripeValue.size / 4
 
 export const stripe: KeyType = {
@@ -30,7 +29,7 @@ export const stripe: KeyType = {
     const inRange = key.inodeHi === 0 && key.inodeLo === 0 && key.offsetHi === 0 && key.offsetLo !== 0
     if (!inRange) return 'stripe_pos_bad'
     const { blocks, csumType } = StripeValue.readPadded(key.value)
-    if (csumType >= CSUM_TYPES.length) return `stripe_val_size_bad: checksums of unknown type ${csumType}`
+    if (csumType >= CHECKSUM_TYPES.length) return `stripe_val_size_bad: checksums of unknown type ${csumType}`
     const needed = countsAt(key) + 2 * blocks
     if (needed > key.valueBytes) return `stripe_val_size_bad: ${key.valueBytes} bytes, ${needed} needed`
     return blocksFault(key, shape)
@@ -107,9 +106,9 @@ function blocksFault(key: Key, shape: VolumeShape): string | undefined {
 /** Where in the value the sector counts of the blocks start; NaN if the checksum's size is not known. */
 function countsAt(key: Key): number {
   const { sectors, blocks, csumGranularityBits, csumType } = StripeValue.readPadded(key.value)
-  if (csumType >= CSUM_TYPES.length) return Number.NaN
+  if (csumType >= CHECKSUM_TYPES.length) return Number.NaN
   const csums = Math.ceil(sectors / granularitySectors(csumGranularityBits))
-  return StripeValue.size + 8 * blocks + blocks * csums * CSUM_BYTES[csumType]
+  return StripeValue.size + 8 * blocks + blocks * csums * CHECKSUM_TYPES[csumType].bytes
 }
 
 /** More than 31 bits make no sense; like the reference we take the lowest five then. */
