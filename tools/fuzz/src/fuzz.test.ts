@@ -17,10 +17,10 @@ const MINUTES_MAX = SOAK ? 120 : 20
 test(
   'no damage to a volume is met with anything but results and typed errors',
   { timeout: MINUTES_MAX * 60_000 },
-  () => {
+  async () => {
     const seed = Number(process.env['COWHERD_FUZZ_SEED'] ?? SEED)
     const cases = Number(process.env['COWHERD_FUZZ_CASES'] ?? CASES)
-    const { findings, volumes, opened, ms } = run({ seed, from: 0, to: cases })
+    const { findings, volumes, opened, ms } = await run({ seed, from: 0, to: cases })
     const rate = Math.round((cases / ms) * 1000)
     console.log(`seed ${seed}: ${cases} cases, ${volumes} of them volumes (${opened} opened), ${rate} a second`)
     const repeat = findings.map((finding) => ({

@@ -24,7 +24,7 @@ Breaks golden volumes in every way it knows, and looks at everything in them.
 `
 const ROUND = 2000
 
-function main(): number {
+async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       minutes: { type: 'string', default: '1' },
@@ -44,7 +44,8 @@ function main(): number {
   const options = { seed, specimens, onFinding: (finding: CaseFinding) => report(finding, values) }
   if (values.case !== undefined) {
     const only = number(values.case, 'case')
-    return run({ ...options, from: only, to: only + 1 }).findings.length === 0 ? 0 : 1
+    const { findings } = await run({ ...options, from: only, to: only + 1 })
+    return findings.length === 0 ? 0 : 1
   }
   const endMs = performance.now() + number(values.minutes, 'minutes') * 60_000
   process.stderr.write(`seed ${seed}\n`)
@@ -53,7 +54,7 @@ function main(): number {
   let findings = 0
   const started = performance.now()
   while (performance.now() < endMs) {
-    const result = run({ ...options, from: cases, to: cases + ROUND, untilMs: endMs - performance.now() })
+    const result = await run({ ...options, from: cases, to: cases + ROUND, untilMs: endMs - performance.now() })
     cases += ROUND
     volumes += result.volumes
     findings += result.findings.length
@@ -77,4 +78,4 @@ function number(text: string, name: string): number {
   throw new Error(`--${name} takes a number, not '${text}'`)
 }
 
-process.exitCode = main()
+process.exitCode = await main()
