@@ -17,22 +17,7 @@ import { examples } from '../cli/help.ts'
 import { JsonArray } from '../cli/json.ts'
 import { takesVolume, type VolumeFlags } from '../cli/volume-options.ts'
 import { findFile } from '../cli/volume-path.ts'
-
-/** The columns by name: the keys of `--json`. */
-const COLUMNS = [
-  'path',
-  'type',
-  'mode',
-  'uid',
-  'gid',
-  'links',
-  'size',
-  'mtimeNs',
-  'device',
-  'content',
-  'attributes',
-  'blocks',
-] as const
+import { COLUMNS } from '../copy/local-tree.ts'
 
 /** Files are read in pieces of this size. */
 const PIECE_BYTES = 1 << 20

@@ -33,7 +33,8 @@ export interface ManifestRow {
   readonly blocks: string
 }
 
-const COLUMNS = [
+/** The columns of a manifest by name, in their order. */
+export const COLUMNS = [
   'path',
   'type',
   'mode',
