@@ -9,6 +9,7 @@ import { compareBpos, setBpos } from './bpos.ts'
 import { BTREE_ID_MAX, BtreeId, btreeName, hasSnapshots } from './btree-ids.ts'
 import { Btrees, rootProblem, type BtreeRoot } from './btree/btree.ts'
 import { Cursor, SnapshotCursor, type KeyCursor } from './btree/cursor.ts'
+import type { CacheState } from './btree/node-cache.ts'
 import { inspectNode, type NodeInspection } from './btree/node-inspect.ts'
 import { leafKeyProblem, type NodeSource } from './btree/node-read.ts'
 import { pointerProblem } from './btree/btree-ptr.ts'
@@ -142,6 +143,11 @@ export class Volume {
   get snapshots(): SnapshotTree {
     this.tree ??= new SnapshotTree(this.cursor(BtreeId.snapshots))
     return this.tree
+  }
+
+  /** The node cache, for whoever looks after the process. */
+  get cacheState(): CacheState {
+    return this.btrees.cache.state
   }
 
   /** Ids of the btrees that have a root, unknown ones included, ascending. */

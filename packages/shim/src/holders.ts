@@ -62,12 +62,13 @@ export function kernelUsersOf(path: string, device: Stats): string[] {
     const source = rest[rest.indexOf('-') + 2] ?? ''
     if (mountPoint === undefined) continue
     // a filesystem on several devices has a number of its own, and names them all as its source
-    const named = source.startsWith('/dev/') && source.split(':').some((name) => isBlockDevice(unescape(name), device))
-    if (mountNumber === number || named) users.push(`mounted at ${unescape(mountPoint)}`)
+    const named =
+      source.startsWith('/dev/') && source.split(':').some((name) => isBlockDevice(unescapeField(name), device))
+    if (mountNumber === number || named) users.push(`mounted at ${unescapeField(mountPoint)}`)
   }
   for (const line of text('/proc/swaps').split('\n').slice(1)) {
     const name = line.split(/\s/)[0] ?? ''
-    if (name !== '' && isBlockDevice(unescape(name), device)) users.push('used for swapping')
+    if (name !== '' && isBlockDevice(unescapeField(name), device)) users.push('used for swapping')
   }
   for (const holder of list(`/sys/dev/block/${number}/holders`)) users.push(`part of /dev/${holder}`)
   if (users.length === 0 && path !== '') {
@@ -119,8 +120,8 @@ function isBlockDevice(path: string, device: Stats): boolean {
   return stat !== undefined && stat.isBlockDevice() && stat.rdev === device.rdev
 }
 
-/** The octal escapes of /proc/self/mountinfo and /proc/swaps. */
-function unescape(field: string): string {
+/** Undoes the octal escapes of a field of /proc/self/mountinfo, /proc/mounts or /proc/swaps. */
+export function unescapeField(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8)))
 }
 

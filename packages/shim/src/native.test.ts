@@ -1,5 +1,18 @@
 import { spawnSync } from 'node:child_process'
-import { closeSync, lstatSync, mkdtempSync, openSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  fstatSync,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -82,5 +95,60 @@ describe.skipIf(native === undefined)('native calls', () => {
     expect(call).toThrow(expect.objectContaining({ code: 'ENOENT' }))
     expect(call).toThrow(/setxattr: ENOENT/)
     expect(() => native.setTimes(bytes('a\0b'), times(0, 0, 0, 0))).toThrow('EINVAL')
+  })
+
+  describe.skipIf(process.platform !== 'linux')('descriptors over sockets', () => {
+    let sockets: number[]
+    beforeEach(() => void (sockets = native.socketPair()))
+    afterEach(() => {
+      for (const socket of sockets) closeSync(socket)
+    })
+
+    /** Open flags say whether a child process would inherit the descriptor. */
+    const closesOnExec = (fd: number): boolean =>
+      (parseInt(/flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? '0', 8) & 0o2000000) !==
+      0
+
+    test('a socket pair is connected, and not inherited', () => {
+      const [ours = -1, theirs = -1] = sockets
+      writeSync(ours, 'hello')
+      const got = new Uint8Array(5)
+      readSync(theirs, got)
+      expect(new TextDecoder().decode(got)).toBe('hello')
+      expect(sockets.map(closesOnExec)).toEqual([true, true])
+    })
+
+    test('a descriptor from another process', () => {
+      const [ours = -1, theirs = -1] = sockets
+      // Node's own channel between processes passes sockets in this way
+      const script = `const server = require('net').createServer().listen(${JSON.stringify(join(folder, 'socket'))}, () =>
+        process.send('a descriptor', server, () => process.exit()))`
+      const env = { NODE_CHANNEL_FD: '3', NODE_CHANNEL_SERIALIZATION_MODE: 'json' }
+      const { status } = spawnSync(process.execPath, ['-e', script], {
+        stdio: ['ignore', 'inherit', 'inherit', theirs],
+        env,
+      })
+      expect(status).toBe(0)
+      const fd = native.receiveDescriptor(ours)
+      if (fd === undefined) throw new Error('no descriptor received')
+      expect(fstatSync(fd).isSocket()).toBe(true)
+      expect(closesOnExec(fd)).toBe(true)
+      closeSync(fd)
+    })
+
+    test('undefined for a byte without a descriptor, and when the other side closed', () => {
+      const [ours = -1, theirs = -1] = sockets
+      writeSync(theirs, 'x')
+      expect(native.receiveDescriptor(ours)).toBeUndefined()
+      closeSync(theirs)
+      sockets = [ours]
+      expect(native.receiveDescriptor(ours)).toBeUndefined()
+    })
+
+    test('not a socket', () => {
+      const fd = openSync(process.execPath, 'r')
+      expect(() => native.receiveDescriptor(fd)).toThrow('recvmsg: ENOTSOCK')
+      closeSync(fd)
+    })
   })
 })

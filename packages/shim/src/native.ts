@@ -6,7 +6,8 @@
  * variable COWHERD_NO_KOFFI=1, and each function is bound when first called, so that a C library without one of them
  * still serves the rest. Calls are synchronous. Paths are bytes without NUL, since names on a volume need not be UTF-8.
  *
- * Sources: flock(2), fcntl(2), lsetxattr(2), mknod(2), utimensat(2), and setxattr(2) of macOS.
+ * Sources: flock(2), fcntl(2), lsetxattr(2), mknod(2), utimensat(2), socketpair(2), unix(7), cmsg(3), and setxattr(2) of
+ * macOS.
  */
 
 import { createRequire } from 'node:module'
@@ -49,6 +50,14 @@ export interface Native {
   setTimes(path: Uint8Array, times: FileTimes): void
   /** Sets the times of an open file. Throws NativeError. */
   setTimesOfOpen(fd: number, times: FileTimes): void
+  /** Two connected stream sockets, which child processes don't inherit by themselves. Linux. Throws NativeError. */
+  socketPair(): [number, number]
+  /**
+   * Waits for a descriptor that the other side of a socket sends (SCM_RIGHTS), together with one byte. Returns undefined
+   * if it was closed, or sent the byte, without one. Child processes don't inherit the descriptor by themselves, and it
+   * isn't closed with the worker that received it, as one that Node opened would be. Linux. Throws NativeError.
+   */
+  receiveDescriptor(socket: number): number | undefined
 }
 
 /** The native calls, or undefined where there are none. The first call decides for the process. */
@@ -71,6 +80,12 @@ const SIGURG = 23
 const AT_FDCWD = process.platform === 'darwin' ? -2 : -100
 const AT_SYMLINK_NOFOLLOW = process.platform === 'darwin' ? 0x20 : 0x100
 const XATTR_NOFOLLOW_MACOS = 1
+const AF_UNIX = 1
+const SOCK_STREAM = 1
+const SOCK_CLOEXEC = 0o2000000
+const MSG_CMSG_CLOEXEC = 0x40000000
+const SOL_SOCKET = 1
+const SCM_RIGHTS = 1
 
 type NativeCall = (...values: unknown[]) => number
 
@@ -169,6 +184,47 @@ function bind(): Native | undefined {
     },
     setTimesOfOpen(fd, times) {
       check('int futimens(int fd, const void *times)', fd, timespecs(times))
+    },
+    socketPair() {
+      if (process.platform !== 'linux') throw new NativeError('ENOSYS', 'socketpair')
+      const pair = new Int32Array(2)
+      const prototype = 'int socketpair(int domain, int type, int protocol, void *sockets)'
+      check(prototype, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)
+      const [first = -1, second = -1] = pair
+      return [first, second]
+    },
+    receiveDescriptor(socket) {
+      if (process.platform !== 'linux') throw new NativeError('ENOSYS', 'recvmsg')
+      // One block of memory for all: struct msghdr (7 words), struct iovec (2), struct cmsghdr with one descriptor, and
+      // the byte. The control part is given its exact length, not CMSG_SPACE, which had room for a second descriptor.
+      const word = koffi.sizeof('size_t')
+      const iovec = 7 * word
+      const control = 9 * word
+      const controlLength = word + 12
+      const data = control + controlLength
+      const message = new Uint8Array(new ArrayBuffer(data + 1)) // a buffer of its own never moves
+      const address = koffi.address(message)
+      const setWord = (offset: number, value: number | bigint): void =>
+        koffi.encode(message, offset, 'size_t', BigInt(value))
+      setWord(2 * word, address + BigInt(iovec))
+      setWord(3 * word, 1)
+      setWord(4 * word, address + BigInt(control))
+      setWord(5 * word, controlLength)
+      setWord(iovec, address + BigInt(data))
+      setWord(iovec + word, 1)
+      const prototype = 'intptr_t recvmsg(int socket, void *message, int flags)'
+      for (;;) {
+        try {
+          check(prototype, socket, message, MSG_CMSG_CLOEXEC)
+          break
+        } catch (error) {
+          if (!(error instanceof NativeError && error.code === 'EINTR')) throw error
+        }
+      }
+      const int = (offset: number): number => Number(koffi.decode(message, offset, 'int'))
+      const received = Number(koffi.decode(message, 5 * word, 'size_t')) >= controlLength
+      if (!received || int(control + word) !== SOL_SOCKET || int(control + word + 4) !== SCM_RIGHTS) return undefined
+      return int(control + word + 8)
     },
   }
 }

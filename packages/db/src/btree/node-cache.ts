@@ -31,7 +31,21 @@ const IMAGES_MIN = 8
 /** Names a node within a volume: see `nodeIdentity`; roots that are not on disk have negative ones. */
 export type NodeIdentity = number
 
+/** What the cache holds, and how it served so far. */
+export interface CacheState {
+  readonly nodes: number
+  /** Memory for images, used or not. */
+  readonly bytes: number
+  /** Nodes that were found, that had to be read, and that were given up. */
+  readonly hits: number
+  readonly misses: number
+  readonly evictions: number
+}
+
 export class NodeCache {
+  private hits = 0
+  private misses = 0
+  private evictions = 0
   private readonly arena: Arena
   private readonly table: Uint32Array
   private readonly slotCount: number
@@ -58,10 +72,16 @@ export class NodeCache {
     return bytes
   }
 
+  get state(): CacheState {
+    const { bytes, hits, misses, evictions } = this
+    return { nodes: this.index.size, bytes, hits, misses, evictions }
+  }
+
   /** The slot of a cached node, or -1. */
   find(identity: NodeIdentity): number {
     const slot = this.index.get(identity)
     if (slot === undefined) return -1
+    this.hits++
     this.table[slot * SLOT_WORDS + REFERENCED] = 1
     return slot
   }
@@ -111,6 +131,7 @@ export class NodeCache {
     minKey: Uint32Array,
     maxKey: Uint32Array,
   ): number {
+    this.misses++
     const former = this.index.get(identity)
     if (former !== undefined) this.evict(former)
     const size = builder.imageWords
@@ -159,6 +180,7 @@ export class NodeCache {
   private evict(slot: number): void {
     const identity = this.identities[slot]
     if (identity === undefined) return
+    this.evictions++
     this.index.delete(identity)
     this.identities[slot] = undefined
     this.table[slot * SLOT_WORDS + GENERATION]++

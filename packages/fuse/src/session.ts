@@ -1,0 +1,192 @@
+/**
+ * A session: serves the requests of one mount, one after another, in the thread that calls `serve`. The loop is synchronous: it reads a
+ * request, calls the operation, which answers, and reads the next. It ends when the filesystem is unmounted.
+ *
+ *     const fd = mountFuse('/mnt/hello', { source: 'hello', subtype: 'hello', options: ['ro'] })
+ *     new Session(fd, operations).serve()
+ *
+ * No request is left without an answer: what an operation throws becomes one, and an operation that does not answer at all is an
+ * error of the program. Such errors end the loop, after the request has been answered with EIO: the caller sees to the mount.
+ */
+
+import { negotiate, type Connection, type ConnectionOptions } from './connection.ts'
+import { DOORBELL_UNIQUE, Doorbell } from './doorbell.ts'
+import { codeOf, FuseError, type ErrnoName } from './errno.ts'
+import { Notifier } from './notifier.ts'
+import { callForget, callOperation, type Operations } from './operations.ts'
+import { NotifyRetrieveIn, Opcode, opcodeName } from './protocol.ts'
+import type { Channel } from './reply.ts'
+import { RequestTable } from './request-table.ts'
+import { Request } from './request.ts'
+import { Statistics } from './statistics.ts'
+import { deviceTransport, type Transport } from './transport.ts'
+
+export interface SessionOptions extends ConnectionOptions {
+  /** The errno for an error that an operation threw; undefined for one that it should not have thrown. */
+  readonly errnoOf?: (error: unknown) => ErrnoName | undefined
+  /** Called once, when kernel and filesystem have agreed: from here on the mount answers. */
+  readonly ready?: (connection: Connection) => void
+  /** Memory that another thread looks into: made by whoever wants to see it. */
+  readonly memory?: SessionMemory
+}
+
+/** What a session keeps in shared memory. */
+export interface SessionMemory {
+  readonly requests: SharedArrayBuffer
+  readonly statistics: SharedArrayBuffer
+  readonly doorbell: SharedArrayBuffer
+}
+
+/** New memory for a session, for a thread that starts the serving one. */
+export function newSessionMemory(): SessionMemory {
+  return {
+    requests: new RequestTable().memory,
+    statistics: new Statistics().memory,
+    doorbell: new Doorbell().memory,
+  }
+}
+
+const MAX_WRITE_BYTES = 1 << 20
+/** Room for the headers before the data of a WRITE, as libfuse has it. */
+const HEADERS_BYTES = 4096
+
+export class Session {
+  readonly requests: RequestTable
+  readonly statistics: Statistics
+  readonly doorbell: Doorbell
+  readonly notifier: Notifier
+  private readonly fd: number
+  private readonly transport: Transport
+  private readonly operations: Operations
+  private readonly options: SessionOptions
+  private readonly readMax: number
+  private agreed: Connection | undefined
+
+  /** `device`: the descriptor of a mounted /dev/fuse, or another way to the kernel. */
+  constructor(device: number | Transport, operations: Operations, options: SessionOptions = {}) {
+    const { memory } = options
+    this.fd = typeof device === 'number' ? device : -1
+    this.transport = typeof device === 'number' ? deviceTransport(device) : device
+    this.operations = operations
+    this.options = options
+    this.readMax = options.maxWriteBytes ?? MAX_WRITE_BYTES
+    this.requests = new RequestTable(memory?.requests)
+    this.statistics = new Statistics(memory?.statistics)
+    this.doorbell = new Doorbell(memory?.doorbell)
+    this.notifier = new Notifier(this.transport)
+  }
+
+  /** What was agreed on with the kernel; undefined before that. */
+  get connection(): Connection | undefined {
+    return this.agreed
+  }
+
+  /** For threads that answer deferred requests: `Reply.over(channel)`. */
+  get channel(): Channel {
+    return { fd: this.fd, requests: this.requests.memory, statistics: this.statistics.memory }
+  }
+
+  /**
+   * Serves until the filesystem is unmounted. Throws what an operation threw without `errnoOf` knowing it, and errors of reading and
+   * writing; FuseError (EPROTO) if the kernel speaks another protocol.
+   */
+  serve(): void {
+    const request = new Request(this.transport, this.requests, this.statistics, this.readMax + HEADERS_BYTES)
+    try {
+      for (;;) {
+        const outcome = this.readNext(request)
+        if (outcome === 'gone') return
+        if (outcome === 'request') this.handle(request)
+        if (this.doorbell.answer()) this.operations.doorbell?.()
+      }
+    } finally {
+      request.close()
+    }
+  }
+
+  private readNext(request: Request): 'request' | 'nothing' | 'gone' {
+    try {
+      return request.read() ? 'request' : 'nothing'
+    } catch (error) {
+      switch (codeOf(error)) {
+        case 'ENODEV': // unmounted
+        case 'ECONNABORTED': // aborted
+          return 'gone'
+        case 'EINTR':
+        case 'ENOENT': // interrupted before we had it
+        case 'EAGAIN':
+          return 'nothing'
+        default:
+          throw error
+      }
+    }
+  }
+
+  private handle(request: Request): void {
+    switch (request.opcode) {
+      case Opcode.forget:
+      case Opcode.batchForget:
+        callForget(this.operations, request)
+        request.dismiss()
+        return
+      case Opcode.interrupt:
+        this.interrupt(request)
+        return
+      case Opcode.notifyReply:
+        this.retrieved(request)
+        request.dismiss()
+        return
+      case Opcode.init:
+        this.init(request)
+        return
+    }
+    try {
+      if (!callOperation(this.operations, request, this.readMax)) request.error('ENOSYS')
+    } catch (error) {
+      if (!request.isUnanswered) throw error
+      const code = error instanceof FuseError ? error.code : this.options.errnoOf?.(error)
+      request.error(code ?? 'EIO')
+      if (code === undefined) throw error
+      return
+    }
+    if (!request.isUnanswered) return
+    request.error('EIO')
+    throw new Error(`the operation ${opcodeName(request.opcode)} has not answered its request`)
+  }
+
+  private init(request: Request): void {
+    const negotiation = negotiate(request.bytesFrom(0, request.bodyBytes), this.options)
+    if (negotiation.kind === 'refused') {
+      request.error('EPROTO')
+      throw new FuseError('EPROTO', negotiation.why)
+    }
+    request.copy(negotiation.reply)
+    if (negotiation.kind === 'again') return
+    this.agreed = negotiation.connection
+    this.options.ready?.(negotiation.connection)
+  }
+
+  /** An INTERRUPT whose request is not known any more needs nothing; one whose request isn't known yet comes again. */
+  private interrupt(request: Request): void {
+    if (request.bodyBytes < 8) {
+      request.dismiss()
+      return
+    }
+    const hi = request.u32(4)
+    const lo = request.u32(0)
+    if (!this.requests.interrupt(hi, lo)) {
+      request.error('EAGAIN')
+      return
+    }
+    request.dismiss()
+    this.operations.interrupt?.(hi, lo)
+  }
+
+  private retrieved(request: Request): void {
+    if (request.bodyBytes < NotifyRetrieveIn.size || request.uniqueLo === DOORBELL_UNIQUE) return
+    const unique = request.uniqueHi * 0x100000000 + request.uniqueLo
+    const offset = request.u64(NotifyRetrieveIn.offsets.offset)
+    const size = request.u32(NotifyRetrieveIn.offsets.size)
+    this.operations.retrieved?.(unique, request.node, offset, request.bytesFrom(NotifyRetrieveIn.size, size))
+  }
+}

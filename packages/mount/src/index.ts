@@ -1,0 +1,7 @@
+export { FOR_EVER_SECONDS, READ_ONLY_TIMES, wantedFeatures } from './caching.ts'
+export type { CacheTimes } from './caching.ts'
+export { errnoOf } from './errno.ts'
+export type { EngineState, VolumeToMount } from './messages.ts'
+export { EngineError, MountedVolume, mountVolume } from './mounted-volume.ts'
+export type { Inspection, MountVolumeOptions } from './mounted-volume.ts'
+export { VolumeOperations } from './volume-operations.ts'

@@ -1,0 +1,255 @@
+/**
+ * The filesystem of a volume as operations of FUSE: nodes stand for files of subvolumes, and what the kernel asks of a node is asked of
+ * `FileSystem`. Read only so far; the kernel refuses the rest by itself.
+ *
+ * Everything that a request needs is made once and used again.
+ */
+
+import { VolumeError } from '@cowherd/db'
+import { encodeUtf8 } from '@cowherd/kernel-lib'
+import { NodeRef, type DirectoryReader, type FileSystem, type Inode, type OpenFile } from '@cowherd/fs'
+import { Entry, NodeTable, type Attributes, type FilesystemRoom, type Operations, type Request } from '@cowherd/fuse'
+import type { CacheTimes } from './caching.ts'
+import { fillAttributes, shownInoHi } from './file-attributes.ts'
+import { HandleCache } from './handle-cache.ts'
+
+const NAME_BYTES_MAX = 255
+const SECTOR = 512
+const SEEK_DATA = 3
+const SEEK_HOLE = 4
+const FILES_KEPT = 256
+const DIRECTORIES_KEPT = 64
+/** The names that Linux gives to options of a file. */
+const OPTION_PREFIX = encodeUtf8('bcachefs')
+
+export class VolumeOperations implements Operations {
+  readonly nodes: NodeTable
+  private readonly fs: FileSystem
+  private readonly times: CacheTimes
+  private readonly blockBytes: number
+  private readonly inode: Inode
+  private readonly ref = new NodeRef()
+  private readonly target = new NodeRef()
+  private readonly found = new Entry()
+  private readonly absent = new Entry()
+  private readonly files: HandleCache<OpenFile>
+  private readonly directories: HandleCache<DirectoryReader>
+  /** Nodes that the listing being built gives to the kernel. */
+  private readonly given: number[] = []
+  private room: FilesystemRoom | undefined
+  private readonly rememberFile: (node: number) => void
+
+  /** `rememberFile` is told of regular files that the kernel knows: see `Doorbell.remember`. */
+  constructor(fs: FileSystem, times: CacheTimes, rememberFile: (node: number) => void = () => undefined) {
+    const { root } = fs
+    this.fs = fs
+    this.times = times
+    this.rememberFile = rememberFile
+    this.blockBytes = fs.volume.shape.blockSectors * SECTOR
+    this.inode = fs.newInode()
+    this.nodes = new NodeTable(root.subvolume, root.inodeHi, root.inodeLo)
+    this.found.entrySeconds = times.entrySeconds
+    this.found.attrSeconds = times.attrSeconds
+    this.absent.entrySeconds = times.negativeSeconds
+    this.files = new HandleCache(FILES_KEPT, (node) => fs.open(this.fileOf(node), this.nameOf(node)))
+    this.directories = new HandleCache(DIRECTORIES_KEPT, (node) => fs.openDirectory(this.fileOf(node)))
+  }
+
+  /** Files and directory readers that are kept open. */
+  get openHandles(): { files: number; directories: number } {
+    return { files: this.files.size, directories: this.directories.size }
+  }
+
+  lookup(request: Request, parent: number, name: Uint8Array): void {
+    if (!this.nodes.has(parent)) return void request.error('ESTALE')
+    if (name.length > NAME_BYTES_MAX) return void request.error('ENAMETOOLONG')
+    const { fs, target, inode } = this
+    if (!fs.lookup(this.fileOf(parent), name, target)) {
+      return void (this.times.negativeSeconds > 0 ? request.entry(this.absent) : request.error('ENOENT'))
+    }
+    // in a damaged volume a name may lead back to the root, which the kernel does not take
+    if (target.equals(fs.root)) return void request.error('ELOOP')
+    fs.getattr(target, inode)
+    const node = this.fill(target)
+    if (inode.isRegular) this.rememberFile(node)
+    if (!request.entry(this.found)) this.forget(node, 1)
+  }
+
+  forget(node: number, count: number): void {
+    this.nodes.forget(node, count)
+    if (this.nodes.has(node)) return
+    this.files.drop(node)
+    this.directories.drop(node)
+  }
+
+  getattr(request: Request, node: number): void {
+    const attributes = this.attributesOf(node)
+    if (attributes === undefined) request.error('ESTALE')
+    else request.attributes(attributes, this.times.attrSeconds)
+  }
+
+  statx(request: Request, node: number): void {
+    const attributes = this.attributesOf(node)
+    if (attributes === undefined) request.error('ESTALE')
+    else request.statx(attributes, this.times.attrSeconds)
+  }
+
+  readlink(request: Request, node: number): void {
+    if (!this.nodes.has(node)) return void request.error('ESTALE')
+    request.copy(this.fs.readlink(this.fileOf(node)))
+  }
+
+  read(request: Request, node: number, _handle: number, offset: number, size: number): void {
+    if (!this.nodes.has(node)) return void request.error('ESTALE')
+    request.sendData(this.files.get(node).read(offset, request.data(size)))
+  }
+
+  lseek(request: Request, node: number, _handle: number, offset: number, whence: number): void {
+    if (!this.nodes.has(node)) return void request.error('ESTALE')
+    if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return void request.error('EINVAL')
+    const file = this.files.get(node)
+    const isInside = offset >= 0 && offset < file.size
+    const found = !isInside ? -1 : whence === SEEK_DATA ? file.seekData(offset) : file.seekHole(offset)
+    if (found < 0) request.error('ENXIO')
+    else request.offset(found)
+  }
+
+  readdir(request: Request, node: number, _handle: number, offsetHi: number, offsetLo: number, size: number): void {
+    if (!this.nodes.has(node)) return void request.error('ESTALE')
+    const reader = this.directories.get(node)
+    request.beginNames(size)
+    for (let more = reader.seek(offsetHi, offsetLo); more; more = reader.next()) {
+      const { target, name, type, nextOffsetHi, nextOffsetLo } = reader
+      if (!request.addName(name, shownInoHi(target), inoLo(target), type, nextOffsetHi, nextOffsetLo)) break
+    }
+    request.sendNames()
+  }
+
+  readdirplus(request: Request, node: number, _handle: number, offsetHi: number, offsetLo: number, size: number): void {
+    if (!this.nodes.has(node)) return void request.error('ESTALE')
+    const reader = this.directories.get(node)
+    const { given } = this
+    given.length = 0
+    request.beginNames(size)
+    for (let more = reader.seek(offsetHi, offsetLo); more; more = reader.next()) {
+      const child = this.fillListed(reader)
+      const added = request.addEntry(reader.name, this.found, reader.nextOffsetHi, reader.nextOffsetLo)
+      if (child !== 0 && added) given.push(child)
+      if (added) continue
+      if (child !== 0) this.forget(child, 1)
+      break
+    }
+    if (request.sendNames()) return
+    for (const child of given) this.forget(child, 1)
+  }
+
+  statfs(request: Request): void {
+    this.room ??= this.roomOf()
+    request.room(this.room)
+  }
+
+  getxattr(request: Request, node: number, name: Uint8Array, size: number): void {
+    if (!this.nodes.has(node)) return void request.error('ESTALE')
+    const value = this.attributeOf(this.fileOf(node), name)
+    if (value === undefined) request.error('ENODATA')
+    else request.xattr(value, size)
+  }
+
+  listxattr(request: Request, node: number, size: number): void {
+    if (!this.nodes.has(node)) return void request.error('ESTALE')
+    const ref = this.fileOf(node)
+    const names: number[] = []
+    this.fs.forEachAttribute(ref, (name) => names.push(...name, 0))
+    this.fs.forEachOptionAttribute(ref, (name) => names.push(...encodeUtf8(name), 0))
+    request.xattr(Uint8Array.from(names), size)
+  }
+
+  /** The file that a node stands for; the same object each time. */
+  private fileOf(node: number): NodeRef {
+    const { nodes } = this
+    return this.ref.set(nodes.word(node, 0), nodes.word(node, 1), nodes.word(node, 2))
+  }
+
+  /** For messages: the path of a file, or its number. */
+  private nameOf(node: number): string {
+    const ref = this.fileOf(node)
+    const path = this.fs.pathOf(ref)
+    return path === undefined ? ref.toString() : new TextDecoder().decode(path)
+  }
+
+  private attributesOf(node: number): Attributes | undefined {
+    if (!this.nodes.has(node)) return undefined
+    const { inode, found } = this
+    const ref = this.fileOf(node)
+    this.fs.getattr(ref, inode)
+    fillAttributes(found.attributes, ref, inode, this.blockBytes)
+    return found.attributes
+  }
+
+  /** Fills the entry from `target` and the inode that was read, and counts a lookup. Returns the node. */
+  private fill(target: Readonly<NodeRef>): number {
+    const { found, nodes } = this
+    const node = nodes.retain(target.subvolume, target.inodeHi, target.inodeLo)
+    found.node = node
+    found.generation = nodes.generation(node)
+    fillAttributes(found.attributes, target, this.inode, this.blockBytes)
+    return node
+  }
+
+  /** The same for a name of a listing. Returns 0, and tells the name alone, for `.` and `..` and for what can't be read. */
+  private fillListed(reader: DirectoryReader): number {
+    const { fs, found, inode } = this
+    const { target } = reader
+    const isDots = reader.offsetHi === 0 && reader.offsetLo < 2
+    if (!isDots && !target.equals(fs.root) && this.canRead(target)) {
+      const node = this.fill(target)
+      if (inode.isRegular) this.rememberFile(node)
+      return node
+    }
+    found.node = 0
+    found.attributes.inoHi = shownInoHi(target)
+    found.attributes.inoLo = inoLo(target)
+    found.attributes.mode = reader.type << 12
+    return 0
+  }
+
+  /** Reads the inode of a file. False if it is missing or damaged: a listing shows the name all the same. */
+  private canRead(target: Readonly<NodeRef>): boolean {
+    try {
+      this.fs.getattr(target, this.inode)
+      return true
+    } catch (error) {
+      if (error instanceof VolumeError) return false
+      throw error
+    }
+  }
+
+  private attributeOf(ref: Readonly<NodeRef>, name: Uint8Array): Uint8Array | undefined {
+    if (!OPTION_PREFIX.every((byte, i) => name[i] === byte)) return this.fs.getAttribute(ref, name)
+    const wanted = new TextDecoder().decode(name)
+    let value: Uint8Array | undefined
+    this.fs.forEachOptionAttribute(ref, (option, text) => {
+      if (option === wanted) value = encodeUtf8(text)
+    })
+    return value
+  }
+
+  private roomOf(): FilesystemRoom {
+    const space = this.fs.space()
+    const blockSectors = this.blockBytes / SECTOR
+    return {
+      blocks: Math.floor(space.totalSectors / blockSectors),
+      freeBlocks: Math.floor(space.freeSectors / blockSectors),
+      availableBlocks: Math.floor(space.availableSectors / blockSectors),
+      files: space.inodes + space.freeInodes,
+      freeFiles: space.freeInodes,
+      blockSize: this.blockBytes,
+      nameLength: NAME_BYTES_MAX,
+    }
+  }
+}
+
+/** Inode numbers of listings are not 0, even where a name leads nowhere. */
+function inoLo(target: Readonly<NodeRef>): number {
+  return target.inodeLo === 0 && target.inodeHi === 0 ? 1 : target.inodeLo
+}
