@@ -10,7 +10,12 @@ import { build } from 'esbuild'
 const at = (/** @type {string} */ path) => fileURLToPath(new URL(path, import.meta.url))
 
 await build({
-  entryPoints: [at('dist/main.js')],
+  // The engine of a mount is the code of a thread, and found beside the file that starts it.
+  entryPoints: [
+    at('dist/main.js'),
+    at('dist/mount-helper.js'),
+    { in: at('../../packages/mount/dist/engine.worker.js'), out: 'engine.worker' },
+  ],
   outdir: at('dist/bundle'),
   bundle: true,
   splitting: true,

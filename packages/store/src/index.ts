@@ -1,3 +1,3 @@
 export { openStore, type OpenStoreOptions } from './file-store.ts'
 export { memoryStore, type Pages } from './memory-store.ts'
-export { parseVolume } from './volume-name.ts'
+export { joinVolume, parseVolume } from './volume-name.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseVolume } from './volume-name.ts'
+import { joinVolume, parseVolume } from './volume-name.ts'
 
 const none = (): boolean => false
 
@@ -17,4 +17,9 @@ test('names with colons: existing as a whole, or escaped', () => {
 test('empty names are refused', () => {
   for (const volume of ['', ':', 'a:', 'a::b', ':b'])
     expect(() => parseVolume(volume, none)).toThrow('empty device name')
+})
+
+test('joining is the other way round', () => {
+  const paths = ['/dev/sda', 'disk:1.img', 'a\\b']
+  expect(parseVolume(joinVolume(paths), none)).toEqual(paths)
 })

@@ -25,3 +25,8 @@ export function parseVolume(volume: string, exists: (path: string) => boolean = 
   }
   return paths
 }
+
+/** The VOLUME that names these devices: what `parseVolume` splits. */
+export function joinVolume(paths: readonly string[]): string {
+  return paths.map((path) => path.replace(/[:\\]/g, '\\$&')).join(':')
+}

@@ -28,9 +28,8 @@ export async function openVolume(context: Context, volume: string, flags: Volume
   const options = parseMountOptions(flags.options)
   const devices = openDevices(context, volume, { lock: !options.nolock })
   const codecs = nativeCodecs()
-  const needsPassphrase = opening(() => devices.some((device) => db.needsPassphrase(db.readSuperblock(device, codecs))))
-  const sources = { file: flags.passphraseFile, environment: context.env['COWHERD_PASSPHRASE'] }
-  const passphrase = needsPassphrase ? await findPassphrase(sources, `Passphrase of ${volume}`) : undefined
+  const superblocks = devices.map((device) => opening(() => db.readSuperblock(device, codecs)))
+  const passphrase = await passphraseFor(context, volume, superblocks, flags.passphraseFile)
   return opening(() =>
     db.openVolume(devices, {
       codecs,
@@ -41,6 +40,35 @@ export async function openVolume(context: Context, volume: string, flags: Volume
       note: (message) => context.note(message),
     }),
   )
+}
+
+/**
+ * The passphrase of VOLUME, for another process or thread that opens it; undefined if it takes none. Only superblocks are looked at.
+ * Throws CommandError (exit code 3).
+ */
+export async function findPassphraseOf(
+  context: Context,
+  volume: string,
+  file: string | undefined,
+): Promise<Uint8Array | undefined> {
+  const candidates = readSuperblocks(context, volume)
+  for (const { device } of candidates) device.close()
+  return passphraseFor(
+    context,
+    volume,
+    candidates.map(({ superblock }) => superblock),
+    file,
+  )
+}
+
+async function passphraseFor(
+  context: Context,
+  volume: string,
+  superblocks: readonly db.Superblock[],
+  file: string | undefined,
+): Promise<Uint8Array | undefined> {
+  if (!superblocks.some((superblock) => db.needsPassphrase(superblock))) return undefined
+  return findPassphrase({ file, environment: context.env['COWHERD_PASSPHRASE'] }, `Passphrase of ${volume}`)
 }
 
 /** Each device of VOLUME with its superblock; no other byte is looked at. Throws CommandError (exit code 3). */

@@ -7,8 +7,11 @@ import { openSync, readFileSync, writeSync } from 'node:fs'
 import { ReadStream } from 'node:tty'
 import { CommandError, ExitCode, Interrupted } from './exit-code.ts'
 
+const STDIN_FD = 0
+
 /** Where a passphrase may come from besides the terminal. */
 export interface PassphraseSources {
+  /** A path, or `-` for standard input. */
   readonly file?: string | undefined
   readonly environment?: string | undefined
 }
@@ -31,7 +34,7 @@ export async function findPassphrase(sources: PassphraseSources, question: strin
 export function givenPassphrase(sources: PassphraseSources): Uint8Array | undefined {
   if (sources.file !== undefined) {
     try {
-      return withoutLineEnd(readFileSync(sources.file))
+      return withoutLineEnd(readFileSync(sources.file === '-' ? STDIN_FD : sources.file))
     } catch (error) {
       const reason = error instanceof Error && 'code' in error ? `${String(error.code)}` : 'unreadable'
       throw new CommandError(ExitCode.usage, `${sources.file}: the passphrase can't be read (${reason})`, {

@@ -25,6 +25,9 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['show-super', async () => (await import('../commands/show-super.ts')).registerShowSuper],
   ['list', async () => (await import('../commands/list.ts')).registerList],
   ['list-journal', async () => (await import('../commands/list-journal.ts')).registerListJournal],
+  ['mount', async () => (await import('../commands/mount.ts')).registerMount],
+  ['umount', async () => (await import('../commands/umount.ts')).registerUmount],
+  ['debug', async () => (await import('../commands/debug.ts')).registerDebug],
   ['version', async () => (await import('../commands/version.ts')).registerVersion],
 ])
 
@@ -46,7 +49,9 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
 
 async function parse(argv: readonly string[], context: Context, { out, err }: Surroundings): Promise<void> {
   const program = new Command('cowherd')
-    .description('Reads bcachefs volumes: image files or block devices, without a driver, without writing to them.')
+    .description(
+      'Reads and mounts bcachefs volumes: image files or block devices, without a driver, without writing to them.',
+    )
     .usage('COMMAND [OPTIONS] VOLUME ...')
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')

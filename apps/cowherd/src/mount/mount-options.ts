@@ -1,0 +1,96 @@
+/**
+ * What `-o` may ask of a mount: the options of opening a volume, those of ours, and those that are the kernel's. They come from the
+ * command line, or through mount(8) from /etc/fstab, which adds words that are meant for itself.
+ */
+
+import { CommandError, ExitCode } from '../cli/exit-code.ts'
+
+export interface MountPlan {
+  readonly missing: 'none' | 'degraded' | 'very_degraded'
+  readonly norecovery: boolean
+  readonly nolock: boolean
+  /** The subvolume or snapshot to mount. */
+  readonly subvolume: string | undefined
+  /** Bound of the node cache in bytes. */
+  readonly cacheBytes: number | undefined
+  /** For how long the kernel may use what it knows, where it was said. */
+  readonly times: { attrSeconds?: number; entrySeconds?: number; negativeSeconds?: number }
+  /** For the kernel, `ro` always among them. */
+  readonly kernel: readonly string[]
+  /** True if `ro` was asked for. */
+  readonly saysReadOnly: boolean
+}
+
+/** The kernel's own, passed on as they are. */
+const KERNEL_OPTIONS: ReadonlySet<string> = new Set(
+  'allow_other default_permissions noatime atime relatime norelatime nodiratime nosuid suid nodev dev noexec exec dirsync'.split(
+    ' ',
+  ),
+)
+/** Words of /etc/fstab that are meant for others. */
+const FOREIGN = /^(defaults|auto|noauto|users?|nouser|owner|group|nofail|_netdev|async|sync|comment=.*|[xX][-.].*)$/
+const TIMES = {
+  attr_timeout: 'attrSeconds',
+  entry_timeout: 'entrySeconds',
+  negative_timeout: 'negativeSeconds',
+} as const
+
+/** The options with a value, and what it is; for help and for messages. */
+export const MOUNT_OPTION_HELP =
+  'mount options: ro, degraded, very_degraded, norecovery, nolock, subvol=PATH, allow_other, default_permissions, ' +
+  'attr_timeout=SECONDS, entry_timeout=SECONDS, negative_timeout=SECONDS, cache_size=BYTES, noatime, ...'
+
+/** Reads the lists given with `-o`. Throws CommandError (usage) for what we don't have. */
+export function parseMountPlan(lists: readonly string[]): MountPlan {
+  let missing: MountPlan['missing'] = 'none'
+  let norecovery = false
+  let nolock = false
+  let saysReadOnly = false
+  let subvolume: string | undefined
+  let cacheBytes: number | undefined
+  const times: MountPlan['times'] = {}
+  const kernel = new Set(['ro'])
+  for (const option of lists.flatMap((list) => list.split(','))) {
+    const [name, value] = nameAndValue(option)
+    if (option === '' || FOREIGN.test(option) || option === 'nochanges') continue
+    else if (option === 'ro') saysReadOnly = true
+    else if (option === 'rw') throw usage(option, 'writing is not there yet: mount with -o ro')
+    else if (option === 'degraded') missing = missing === 'very_degraded' ? missing : 'degraded'
+    else if (option === 'very_degraded') missing = 'very_degraded'
+    else if (option === 'norecovery') norecovery = true
+    else if (option === 'nolock') nolock = true
+    else if (name === 'subvol' && value !== '') subvolume = value
+    else if (name === 'cache_size') cacheBytes = bytesOf(option, value)
+    else if (name in TIMES) times[TIMES[name as keyof typeof TIMES]] = secondsOf(option, value)
+    else if (KERNEL_OPTIONS.has(option)) kernel.add(option)
+    else if (name === 'max_read' && /^\d+$/.test(value)) kernel.add(option)
+    else throw usage(option, `no such option (${MOUNT_OPTION_HELP})`)
+  }
+  // who lets others in has their rights checked: the files' owners are as on the volume
+  if (kernel.has('allow_other')) kernel.add('default_permissions')
+  return { missing, norecovery, nolock, subvolume, cacheBytes, times, kernel: [...kernel], saysReadOnly }
+}
+
+function nameAndValue(option: string): [name: string, value: string] {
+  const at = option.indexOf('=')
+  return at < 0 ? [option, ''] : [option.slice(0, at), option.slice(at + 1)]
+}
+
+function secondsOf(option: string, value: string): number {
+  const seconds = Number(value)
+  if (value === '' || !(seconds >= 0) || seconds === Infinity) throw usage(option, 'a number of seconds is wanted')
+  return Math.min(seconds, SECONDS_MAX)
+}
+
+/** The kernel reckons for ever from about here on. */
+const SECONDS_MAX = 1 << 30
+
+function bytesOf(option: string, value: string): number {
+  const match = /^(\d+)([kmg]?)$/i.exec(value)
+  if (match === null) throw usage(option, 'a number of bytes is wanted, or of K, M or G')
+  return Number(match[1]) * 1024 ** ' kmg'.indexOf((match[2] ?? '').toLowerCase() || ' ')
+}
+
+function usage(option: string, why: string): CommandError {
+  return new CommandError(ExitCode.usage, `-o ${option}: ${why}`)
+}
