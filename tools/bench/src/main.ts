@@ -9,6 +9,7 @@ import { type Row, tableOf, writeResults } from './row.ts'
 import { codecs } from './sets/codecs.ts'
 import { get } from './sets/get.ts'
 import { list } from './sets/list.ts'
+import { mount } from './sets/mount.ts'
 
 /** Measures a set. `rounds` is how many samples each contender gives. */
 type BenchSet = (rounds: number) => Row[] | Promise<Row[]>
@@ -18,6 +19,7 @@ const SETS: ReadonlyMap<string, BenchSet> = new Map<string, BenchSet>([
   ['codecs', codecs],
   ['list', list],
   ['get', get],
+  ['mount', mount],
 ])
 
 const ROUNDS = 21

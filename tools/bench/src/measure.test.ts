@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { measure, ofCalls, ofPrinted, ofProcess } from './measure.ts'
 import { ratioToPeer, tableOf } from './row.ts'
 
-test('contenders take turns, the first round does not count, the median does', () => {
+test('contenders take turns, the first round does not count, the median does', async () => {
   const order: string[] = []
   const contender = (name: string, samples: number[]) => ({
     name,
@@ -11,7 +11,7 @@ test('contenders take turns, the first round does not count, the median does', (
       return samples.shift() ?? NaN
     },
   })
-  const figures = measure([contender('a', [99, 5, 1, 3]), contender('b', [1, 40, 10, 20])], 3)
+  const figures = await measure([contender('a', [99, 5, 1, 3]), contender('b', [1, 40, 10, 20])], 3)
   expect(order.join('')).toBe('abababab')
   expect(figures).toEqual([
     { name: 'a', medianNs: 3, leastNs: 1, samples: 3 },
@@ -19,16 +19,16 @@ test('contenders take turns, the first round does not count, the median does', (
   ])
 })
 
-test('functions, programs and whole processes', () => {
+test('functions, programs and whole processes', async () => {
   let calls = 0
   expect(ofCalls('count', () => calls++, 1).sample()).toBeGreaterThan(0)
   expect(calls).toBeGreaterThan(1)
   const node = process.execPath
-  expect(ofPrinted('print', node, ['-e', 'console.log(12.5)']).sample()).toBe(12.5)
+  expect(await ofPrinted('print', node, ['-e', 'console.log(12.5)']).sample()).toBe(12.5)
   let before = 0
-  expect(ofProcess('start', node, ['-e', ''], () => before++).sample()).toBeGreaterThan(1e6)
+  expect(await ofProcess('start', node, ['-e', ''], () => void before++).sample()).toBeGreaterThan(1e6)
   expect(before).toBe(1)
-  expect(() => ofProcess('fail', node, ['-e', 'process.exit(3)']).sample()).toThrow('ended with 3')
+  await expect(ofProcess('fail', node, ['-e', 'process.exit(3)']).sample()).rejects.toThrow('ended with 3')
 })
 
 test('the table compares with the peer', () => {
@@ -42,4 +42,5 @@ test('the table compares with the peer', () => {
       '      theirs (peer)  1.00 us  4000   1.00 x',
     ].join('\n'),
   )
+  expect(tableOf([{ ...row, note: 'on tape' }])).toMatch(/1\.00 x\n\ncopy: on tape$/)
 })

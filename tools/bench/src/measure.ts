@@ -3,13 +3,13 @@
  * them; the median of a contender's samples is its figure. One sample is nanoseconds for one execution of the work.
  */
 
-import { spawnSync } from 'node:child_process'
+import { run } from './run.ts'
 
 /** One way to do a piece of work. */
 export interface Contender {
   readonly name: string
   /** Does the work, once or some times, and returns the nanoseconds that once takes. */
-  sample(): number
+  sample(): number | Promise<number>
 }
 
 /** What a contender took. */
@@ -21,13 +21,13 @@ export interface Figure {
 }
 
 /** Samples all contenders in turn, `rounds` times after one that doesn't count. */
-export function measure(contenders: readonly Contender[], rounds: number): Figure[] {
+export async function measure(contenders: readonly Contender[], rounds: number): Promise<Figure[]> {
   const samples = contenders.map((): number[] => [])
   for (let round = 0; round <= rounds; round++) {
-    contenders.forEach((contender, i) => {
-      const ns = contender.sample()
+    for (const [i, contender] of contenders.entries()) {
+      const ns = await contender.sample()
       if (round > 0) samples[i].push(ns)
-    })
+    }
   }
   return contenders.map(({ name }, i) => {
     const sorted = samples[i].sort((a, b) => a - b)
@@ -58,30 +58,29 @@ function warmUp(work: () => void, sampleMs: number): number {
   return Math.max(1, Math.round((calls * sampleMs) / warmMs))
 }
 
-/** A program that measures itself and prints its nanoseconds. */
-export function ofPrinted(name: string, command: string, args: readonly string[]): Contender {
-  return { name, sample: () => Number(run(command, args, 'pipe')) }
-}
+/** Puts things back as they were before a sample, unmeasured. */
+type Before = () => void | Promise<void>
 
-/** A whole process, from its start to its end; what it prints goes nowhere. `before` puts things back as they were, unmeasured. */
-export function ofProcess(name: string, command: string, args: readonly string[], before?: () => void): Contender {
+/** A program that measures itself and prints its nanoseconds. */
+export function ofPrinted(name: string, command: string, args: readonly string[], before?: Before): Contender {
   return {
     name,
-    sample() {
-      before?.()
-      const start = process.hrtime.bigint()
-      run(command, args, 'ignore')
-      return Number(process.hrtime.bigint() - start)
+    async sample() {
+      await before?.()
+      return Number(await run(command, args))
     },
   }
 }
 
-function run(command: string, args: readonly string[], output: 'pipe' | 'ignore'): string {
-  const { status, stdout, stderr, error } = spawnSync(command, args, {
-    encoding: 'utf8',
-    stdio: ['ignore', output, 'pipe'],
-  })
-  if (error !== undefined) throw error
-  if (status !== 0) throw new Error(`${[command, ...args].join(' ')} ended with ${status}: ${stderr}`)
-  return stdout
+/** A whole process, from its start to its end; what it prints goes nowhere. */
+export function ofProcess(name: string, command: string, args: readonly string[], before?: Before): Contender {
+  return {
+    name,
+    async sample() {
+      await before?.()
+      const start = process.hrtime.bigint()
+      await run(command, args, 'ignore')
+      return Number(process.hrtime.bigint() - start)
+    },
+  }
 }

@@ -12,6 +12,8 @@ export interface Row {
   readonly figures: readonly Figure[]
   /** The contender that the others are compared with, by name. */
   readonly peer: string
+  /** What else is to be known about how they were measured. */
+  readonly note?: string
 }
 
 /** How many times as fast as the row's peer a contender is. */
@@ -35,15 +37,15 @@ export function tableOf(rows: readonly Row[]): string {
       ])
     })
   }
+  const notes = rows.filter(({ note }) => note !== undefined).map(({ what, note }) => `\n${what}: ${note}`)
   const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)))
-  return lines
-    .map((line) =>
-      line
-        .map((cell, column) => (column < 2 ? cell.padEnd(widths[column]) : cell.padStart(widths[column])))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
+  const table = lines.map((line) =>
+    line
+      .map((cell, column) => (column < 2 ? cell.padEnd(widths[column]) : cell.padStart(widths[column])))
+      .join('  ')
+      .trimEnd(),
+  )
+  return [...table, ...notes].join('\n')
 }
 
 /** Writes the rows, with what they were measured on. */

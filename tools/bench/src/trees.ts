@@ -3,14 +3,25 @@
  * os.tmpdir(), and always the same: contents come from a small generator, not from chance.
  */
 
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { needPlace } from '@cowherd/referee'
+import { must } from './run.ts'
 
 /** Where all of it lies; may be deleted at any time. */
-export const BENCH_DIRECTORY = join(tmpdir(), 'cowherd-bench')
+export const BENCH_DIRECTORY = join(realpathSync(tmpdir()), 'cowherd-bench')
 
 /** A tree to be made: `fill` writes it below the directory given. */
 export interface Tree {
@@ -57,6 +68,19 @@ export function mixedFiles(bytes: number): Tree {
   }
 }
 
+/** One file of `bytes` (a multiple of 32 MiB), called `file`. */
+export function largeFile(bytes: number): Tree {
+  return {
+    name: `large-${bytes / 2 ** 20}m`,
+    fill(directory) {
+      const piece = 32 << 20
+      const file = openSync(join(directory, 'file'), 'w')
+      for (let i = 0; i < bytes / piece; i++) writeSync(file, noise(piece, i + 1))
+      closeSync(file)
+    },
+  }
+}
+
 /** The tree on the machine's own filesystem. */
 export function treeDirectory(tree: Tree): string {
   return made(tree.name, (path) => {
@@ -65,13 +89,14 @@ export function treeDirectory(tree: Tree): string {
   })
 }
 
-/** An image with a bcachefs volume of `sizeBytes` that the real tool filled with the tree. */
-export function volumeOf(tree: Tree, sizeBytes: number): string {
+/** An image with a bcachefs volume of `sizeBytes` that the real tool filled with the tree. Data have checksums of the type given. */
+export function volumeOf(tree: Tree, sizeBytes: number, dataChecksum: 'crc32c' | 'none' = 'crc32c'): string {
   const source = treeDirectory(tree)
-  return made(`${tree.name}.bcachefs`, (path) => {
+  const name = dataChecksum === 'crc32c' ? tree.name : `${tree.name}-${dataChecksum}`
+  return made(`${name}.bcachefs`, (path) => {
     writeFileSync(path, '')
     truncateSync(path, sizeBytes)
-    must(needPlace().bcachefs, ['format', '--quiet', `--source=${source}`, path])
+    must(needPlace().bcachefs, ['format', '--quiet', `--data_checksum=${dataChecksum}`, `--source=${source}`, path])
   })
 }
 
@@ -83,13 +108,6 @@ export function ext4Of(tree: Tree, sizeBytes: number): string {
     truncateSync(path, sizeBytes)
     must('mkfs.ext4', ['-q', '-F', '-d', source, path])
   })
-}
-
-/** Runs a program to its end; throws with what it printed if it fails. */
-export function must(command: string, args: readonly string[]): void {
-  const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] })
-  if (error !== undefined) throw error
-  if (status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${status}: ${stderr}`)
 }
 
 /** Makes what is called `name` unless it is there: whole or not at all. */

@@ -36,7 +36,7 @@ export async function codecs(rounds: number): Promise<Row[]> {
       if (native.names[codec] !== portable.names[codec]) {
         contenders.push(ofCalls(native.names[codec], () => work(native), SAMPLE_MS))
       }
-      const figures = measure([...contenders, peer], rounds)
+      const figures = await measure([...contenders, peer], rounds)
       rows.push({ what: `${codec} ${bytes / 1024} KiB`, bytes, figures, peer: peer.name })
     }
   }

@@ -4,40 +4,39 @@
  * cache: the disk's mood is not what is measured. Needs root for the mount.
  */
 
-import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { measure, ofProcess } from '../measure.ts'
+import { mountLoop } from '../mounts.ts'
 import type { Row } from '../row.ts'
-import { BENCH_DIRECTORY, ext4Of, mixedFiles, must, smallFiles, type Tree, volumeOf } from '../trees.ts'
+import { BENCH_DIRECTORY, ext4Of, mixedFiles, smallFiles, type Tree, volumeOf } from '../trees.ts'
 
 const VOLUME_BYTES = 3 * 2 ** 30
 
-export function get(rounds: number): Row[] {
+export async function get(rounds: number): Promise<Row[]> {
   return [
-    row('get of 1 GiB in mixed files', mixedFiles(2 ** 30), rounds, 2 ** 30),
-    row('get of 20,000 small files', smallFiles(20_000), rounds),
+    await row('get of 1 GiB in mixed files', mixedFiles(2 ** 30), rounds, 2 ** 30),
+    await row('get of 20,000 small files', smallFiles(20_000), rounds),
   ]
 }
 
-function row(what: string, tree: Tree, rounds: number, bytes?: number): Row {
+async function row(what: string, tree: Tree, rounds: number, bytes?: number): Promise<Row> {
   const volume = volumeOf(tree, VOLUME_BYTES)
   const ext4 = ext4Of(tree, VOLUME_BYTES)
   const main = fileURLToPath(new URL('../../../../apps/cowherd/dist/bundle/main.js', import.meta.url))
-  const mounted = join(BENCH_DIRECTORY, 'mnt')
   const target = join(existsSync('/dev/shm') ? '/dev/shm' : BENCH_DIRECTORY, 'cowherd-bench-out')
-  mkdirSync(mounted, { recursive: true })
   const empty = () => rmSync(target, { recursive: true, force: true })
-  must('mount', ['-o', 'loop,ro', ext4, mounted])
+  const mounted = mountLoop(ext4)
   try {
     const contenders = [
       ofProcess('cowherd get', process.execPath, [main, 'get', '-a', volume, '/', target], empty),
-      ofProcess('cp -a', 'cp', ['-a', mounted, target], empty),
+      ofProcess('cp -a', 'cp', ['-a', mounted.directory, target], empty),
     ]
-    const figures = measure(contenders, rounds)
+    const figures = await measure(contenders, rounds)
     return { what, figures, peer: 'cp -a', ...(bytes === undefined ? {} : { bytes }) }
   } finally {
-    must('umount', [mounted])
+    mounted.unmount()
     empty()
   }
 }

@@ -15,21 +15,20 @@ const VOLUME_BYTES = 3 * 2 ** 30
 /** Rows of their own: the btrees with a key for each file. */
 const LARGE = ['extents', 'inodes', 'dirents', 'backpointers', 'accounting']
 
-export function list(rounds: number): Row[] {
+export async function list(rounds: number): Promise<Row[]> {
   const volume = volumeOf(smallFiles(FILES), VOLUME_BYTES)
   const main = fileURLToPath(new URL('../../../../apps/cowherd/dist/bundle/main.js', import.meta.url))
   const { bcachefs } = needPlace()
   const ours = (btrees: readonly string[]) =>
     all('cowherd', btrees, (btree) => [process.execPath, [main, 'list', '-b', btree, volume]])
-  const row = (what: string, btrees: readonly string[], contenders: Contender[]): Row => {
+  const row = async (what: string, btrees: readonly string[], contenders: Contender[]): Promise<Row> => {
     const theirs = all('bcachefs-tools', btrees, (btree) => [bcachefs, ['list', '-b', btree, volume]])
-    return { what, figures: measure([...contenders, theirs], rounds), peer: 'bcachefs-tools' }
+    return { what, figures: await measure([...contenders, theirs], rounds), peer: 'bcachefs-tools' }
   }
   const atOnce = ofProcess('cowherd, in one run', process.execPath, [main, 'list', '-b', 'all', volume])
-  return [
-    row('list of all btrees', BTREE_NAMES, [atOnce, ours(BTREE_NAMES)]),
-    ...LARGE.map((btree) => row(`list ${btree}`, [btree], [ours([btree])])),
-  ]
+  const rows = [await row('list of all btrees', BTREE_NAMES, [atOnce, ours(BTREE_NAMES)])]
+  for (const btree of LARGE) rows.push(await row(`list ${btree}`, [btree], [ours([btree])]))
+  return rows
 }
 
 /** One process for each btree, one after another. */
@@ -39,5 +38,12 @@ function all(
   command: (btree: string) => [program: string, args: readonly string[]],
 ): Contender {
   const each = btrees.map((btree) => ofProcess(name, ...command(btree)))
-  return { name, sample: () => each.reduce((sum, contender) => sum + contender.sample(), 0) }
+  return {
+    name,
+    async sample() {
+      let sum = 0
+      for (const contender of each) sum += await contender.sample()
+      return sum
+    },
+  }
 }

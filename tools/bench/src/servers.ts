@@ -1,0 +1,71 @@
+/**
+ * The filesystem servers that are measured: ours and its peers, all with one thread, and with names and attributes that stay
+ * valid for a day. One that this machine doesn't have is undefined, and that is said.
+ */
+
+import { fileURLToPath } from 'node:url'
+import { compileExample } from './compile.ts'
+import type { Server } from './mounts.ts'
+import { printedBy, succeeds } from './run.ts'
+
+const EXAMPLE = '/usr/share/doc/libfuse3-dev/examples/passthrough_ll.c'
+const DAY_SECONDS = 86_400
+
+/** `cowherd mount` of a volume. */
+export function cowherdMount(name: string, volume: string): Server | undefined {
+  const main = fileURLToPath(new URL('../../../apps/cowherd/dist/bundle/main.js', import.meta.url))
+  const commands = printedBy(process.execPath, [main, '--help'])
+  if (!/^ +mount\b/m.test(commands)) return without(name, 'this build has no `cowherd mount`')
+  return {
+    name,
+    shows: 'tree',
+    command: (directory) => [process.execPath, main, 'mount', '-f', '-o', 'ro', volume, directory],
+  }
+}
+
+/** A filesystem with nothing behind it on our own loop: a tree as `smallFiles` and `largeFile` make it, of zeros. */
+export function nullFilesystem(files: number, largeBytes: number): Server {
+  const script = fileURLToPath(new URL('./peers/null-filesystem.js', import.meta.url))
+  return {
+    name: 'null filesystem',
+    shows: 'made-up files',
+    command: (directory) => [process.execPath, script, directory, String(files), String(largeBytes)],
+  }
+}
+
+/** libfuse's low-level example, which shows a directory of another filesystem. It keeps a descriptor for each file that was seen. */
+export function passthrough(source: string): Server | undefined {
+  const program = compileExample(EXAMPLE, 'fuse3')
+  if (program === undefined) return without('passthrough_ll', 'no C compiler, or no package libfuse3-dev')
+  const options = `ro,timeout=${DAY_SECONDS},cache=always,source=${source}`
+  return {
+    name: 'passthrough_ll',
+    shows: 'tree',
+    command: (directory) => ['sh', '-c', MANY_DESCRIPTORS, program, '-s', '-f', '-o', options, directory],
+  }
+}
+
+/** Gives the program the most descriptors that are allowed. */
+const MANY_DESCRIPTORS = 'ulimit -n $(ulimit -Hn) && exec "$0" "$@"'
+
+/** How many descriptors a process may have here. */
+export function descriptorLimit(): number {
+  const limit = printedBy('sh', ['-c', 'ulimit -Hn']).trim()
+  return limit === 'unlimited' ? Infinity : Number(limit)
+}
+
+/** The ext4 of e2fsprogs, over libfuse 2's path interface. */
+export function fuse2fs(image: string): Server | undefined {
+  if (!succeeds('sh', ['-c', 'command -v fuse2fs'])) return without('fuse2fs', 'no package fuse2fs')
+  const timeouts = ['entry', 'attr', 'negative'].map((each) => `${each}_timeout=${DAY_SECONDS}`)
+  const options = ['ro', 'no_default_opts', 'kernel_cache', 'use_ino', ...timeouts].join(',') // the default is no attr_timeout
+  return {
+    name: 'fuse2fs',
+    shows: 'tree',
+    command: (directory) => ['fuse2fs', '-s', '-f', '-o', options, image, directory],
+  }
+}
+
+function without(name: string, why: string): undefined {
+  process.stderr.write(`left out: ${name} (${why})\n`)
+}
