@@ -21,6 +21,11 @@ export type ErrorCode =
   | 'ENODEV' // a member device is missing
   | 'EOPNOTSUPP' // newer version, unknown incompatible feature
 
+/** The name of something, for messages: a string, or an object that finds it out only if there is a message. */
+export interface Named {
+  toString(): string
+}
+
 /** Base of all errors about a volume. `where` names the structure and its address, e.g. `dev 0 sector 8: superblock`. */
 export class VolumeError extends Error {
   override readonly name: string = 'VolumeError'

@@ -9,7 +9,7 @@
 import { CodecError, DeviceError, type BlockDevice, type Codecs } from '@cowherd/shim'
 import { COMPRESSION_TYPES, ExtentPointers, isCompressed } from './extent-entries.ts'
 import { NonceUse } from './encryption.ts'
-import { DataError } from './errors.ts'
+import { DataError, type Named } from './errors.ts'
 import type { IntegrityCheck } from './integrity.ts'
 import { KEY_BYTES, type Key } from './key.ts'
 import type { VolumeShape } from './key-type.ts'
@@ -37,12 +37,8 @@ export interface ExtentSource {
   note(message: string): void
 }
 
-/** A decoded unit in memory. */
-interface Unit {
-  /** Which one: see `unitName`. Empty: none. */
-  name: string
-  bytes: Uint8Array
-}
+/** What tells a unit apart: an equal identity means equal bytes. Device, sector, sizes, nonce, checksum, version. */
+const IDENTITY_NUMBERS = 8
 
 /** A copy of the data that can't be used, and why. Never leaves this file. */
 class BadCopy extends Error {}
@@ -53,7 +49,10 @@ export class ExtentReader {
   private readonly nonce = new Uint32Array(4)
   private readonly csum = new Uint8Array(16)
   private readonly csumWords = new Uint32Array(this.csum.buffer)
-  private readonly units: Unit[] = Array.from({ length: UNITS_KEPT }, () => ({ name: '', bytes: new Uint8Array(0) }))
+  /** Decoded units in memory, and which ones they are. */
+  private readonly units: Uint8Array[] = Array.from({ length: UNITS_KEPT }, () => new Uint8Array(0))
+  private readonly identities = new Float64Array(UNITS_KEPT * IDENTITY_NUMBERS).fill(NaN)
+  private readonly wanted = new Float64Array(IDENTITY_NUMBERS)
   private nextUnit = 0
   private stored = new Uint8Array(0)
 
@@ -65,10 +64,10 @@ export class ExtentReader {
    * Fills `target` with the bytes from `skip` on of the range that `key` (extent or reflink_v) covers; both lie inside it. `who` names the
    * file in messages. Throws KeyError for a malformed key, DataError (EIO) when no copy can be read.
    */
-  read(key: Key, skip: number, target: Uint8Array, who: string): void {
+  read(key: Key, skip: number, target: Uint8Array, who: Named): void {
     const { pointers } = this
     const count = pointers.decode(key, key.type === TYPE_REFLINK_V ? KEY_BYTES + 8 : KEY_BYTES)
-    if (count === 0) throw new DataError('EIO', who, 'an extent without pointers')
+    if (count === 0) throw new DataError('EIO', who.toString(), 'an extent without pointers')
     if (pointers.unwritten[0] !== 0) {
       target.fill(0)
       return
@@ -82,7 +81,7 @@ export class ExtentReader {
         if (cached === 1 && this.isStale(i)) continue
         try {
           this.readCopy(key, i, skip, target)
-          for (const failure of failures) this.source.note(`${who}: ${failure}; read from another copy`)
+          for (const failure of failures) this.source.note(`${who.toString()}: ${failure}; read from another copy`)
           return
         } catch (error) {
           if (!(error instanceof BadCopy) && !(error instanceof DeviceError) && !(error instanceof CodecError))
@@ -95,7 +94,7 @@ export class ExtentReader {
       target.fill(0) // only cached copies, all reused since: what they cached is gone for good
       return
     }
-    const error = new DataError('EIO', who, failures.join('; '))
+    const error = new DataError('EIO', who.toString(), failures.join('; '))
     this.source.note(error.message)
     throw error
   }
@@ -120,20 +119,43 @@ export class ExtentReader {
       this.decode(key, i, device, start, storedBytes, target)
       return
     }
-    const name = unitName(pointers, i, key)
-    const kept = this.units.find((unit) => unit.name === name)
-    if (kept !== undefined) {
-      target.set(kept.bytes.subarray(live, live + target.length))
-      return
+    const unit = this.unitOf(key, i, device, start, storedBytes)
+    target.set(live === 0 && target.length === unit.length ? unit : unit.subarray(live, live + target.length))
+  }
+
+  /** The bytes of a unit, of which a part is wanted: from memory, or decoded into it. */
+  private unitOf(key: Key, i: number, device: BlockDevice, start: number, storedBytes: number): Uint8Array {
+    const { units, identities, wanted } = this
+    this.identify(key, i)
+    const size = this.pointers.uncompressedSectors[i] * SECTOR
+    for (let unit = 0; unit < UNITS_KEPT; unit++) {
+      let same = 0
+      while (same < IDENTITY_NUMBERS && identities[unit * IDENTITY_NUMBERS + same] === wanted[same]) same++
+      if (same === IDENTITY_NUMBERS) return units[unit].subarray(0, size)
     }
-    const unit = this.units[this.nextUnit]
-    this.nextUnit = (this.nextUnit + 1) % UNITS_KEPT
-    unit.name = ''
-    const size = pointers.uncompressedSectors[i] * SECTOR
-    if (unit.bytes.length < size) unit.bytes = new Uint8Array(Math.min(UNIT_MAX_BYTES, 2 ** Math.ceil(Math.log2(size))))
-    this.decode(key, i, device, start, storedBytes, unit.bytes.subarray(0, size))
-    unit.name = name
-    target.set(unit.bytes.subarray(live, live + target.length))
+    const unit = this.nextUnit
+    this.nextUnit = (unit + 1) % UNITS_KEPT
+    identities[unit * IDENTITY_NUMBERS] = NaN // what fails half-way is no unit
+    if (units[unit].length < size) {
+      units[unit] = new Uint8Array(Math.min(UNIT_MAX_BYTES, 2 ** Math.ceil(Math.log2(size))))
+    }
+    const bytes = units[unit].subarray(0, size)
+    this.decode(key, i, device, start, storedBytes, bytes)
+    identities.set(wanted, unit * IDENTITY_NUMBERS)
+    return bytes
+  }
+
+  /** Sets `wanted` to the identity of the unit of pointer `i`. */
+  private identify(key: Key, i: number): void {
+    const { pointers, wanted } = this
+    wanted[0] = pointers.device[i]
+    wanted[1] = pointers.sector[i]
+    wanted[2] = pointers.compressedSectors[i]
+    wanted[3] = pointers.uncompressedSectors[i]
+    wanted[4] = pointers.nonce[i]
+    wanted[5] = pointers.csum[4 * i]
+    wanted[6] = pointers.csum[4 * i + 1]
+    wanted[7] = key.versionLo
   }
 
   /** Reads, verifies and decodes the whole unit of pointer `i` into `target`, which has its uncompressed size. */
@@ -217,19 +239,4 @@ function decompress(codecs: Codecs, compression: number, target: Uint8Array, raw
     default:
       throw new BadCopy(`unknown compression type ${COMPRESSION_TYPES[compression] ?? compression}`)
   }
-}
-
-/** Names a unit so that an equal name means equal bytes: where it lies, its sizes, and its checksum. */
-function unitName(pointers: ExtentPointers, i: number, key: Key): string {
-  const at = 4 * i
-  return [
-    pointers.device[i],
-    pointers.sector[i],
-    pointers.compressedSectors[i],
-    pointers.uncompressedSectors[i],
-    pointers.nonce[i],
-    pointers.csum[at],
-    pointers.csum[at + 1],
-    key.versionLo,
-  ].join(':')
 }

@@ -14,7 +14,7 @@ import { inspectNode, type NodeInspection } from './btree/node-inspect.ts'
 import { leafKeyProblem, type NodeSource } from './btree/node-read.ts'
 import { pointerProblem } from './btree/btree-ptr.ts'
 import { Cipher } from './encryption.ts'
-import { BtreeError, JournalError, SuperblockError } from './errors.ts'
+import { BtreeError, JournalError, SuperblockError, type Named } from './errors.ts'
 import { ExtentReader } from './extent-read.ts'
 import { IntegrityCheck } from './integrity.ts'
 import { JournalKeys } from './journal/journal-keys.ts'
@@ -174,7 +174,7 @@ export class Volume {
    * Fills `target` with the bytes from `skip` on of what `key` (extent or reflink_v) covers. `who` names the file in messages. Throws
    * DataError when no copy can be read, KeyError for a malformed key.
    */
-  readExtent(key: Key, skip: number, target: Uint8Array, who: string): void {
+  readExtent(key: Key, skip: number, target: Uint8Array, who: Named): void {
     this.extents.read(key, skip, target, who)
   }
 

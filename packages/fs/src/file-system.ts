@@ -13,7 +13,7 @@
  */
 
 import { BtreeId, KeyError, VolumeError, setBpos } from '@cowherd/db'
-import type { Bpos } from '@cowherd/db'
+import type { Bpos, Named } from '@cowherd/db'
 import { decodeUtf8, encodeUtf8 } from '@cowherd/kernel-lib'
 import { Attributes } from './attributes.ts'
 import type { Attribute } from './attributes.ts'
@@ -122,12 +122,12 @@ export class FileSystem {
    * Opens a regular file for reading. `name` names it in messages, by its number if absent. Throws EISDIR for directories and EINVAL for
    * other things without data.
    */
-  open(ref: Readonly<NodeRef>, name?: string): OpenFile {
+  open(ref: Readonly<NodeRef>, name?: Named): OpenFile {
     const inode = this.scratch
     this.getattr(ref, inode)
     const who = name ?? ref.toString()
-    if (inode.isDirectory) throw new VolumeError('EISDIR', who, 'is a directory')
-    if (!inode.isRegular) throw new VolumeError('EINVAL', who, 'is not a regular file')
+    if (inode.isDirectory) throw new VolumeError('EISDIR', who.toString(), 'is a directory')
+    if (!inode.isRegular) throw new VolumeError('EINVAL', who.toString(), 'is not a regular file')
     return this.openData(ref, inode.size, who)
   }
 
@@ -225,7 +225,7 @@ export class FileSystem {
     return isThere ? key.bytes.slice(DIRENT_NAME_AT, direntNameEnd(key)) : undefined
   }
 
-  private openData(ref: Readonly<NodeRef>, size: number, who: string): OpenFile {
+  private openData(ref: Readonly<NodeRef>, size: number, who: Named): OpenFile {
     const { snapshot } = this.subvolumes.view(ref.subvolume)
     const cursor = this.volume.snapshotCursor(BtreeId.extents, snapshot)
     return new OpenFile(this.volume, new NodeRef().copy(ref), size, cursor, who)

@@ -7,7 +7,7 @@
  */
 
 import { BtreeId, DataError, KEY_BYTES, VolumeError, setBpos } from '@cowherd/db'
-import type { Bpos, Key, KeyCursor } from '@cowherd/db'
+import type { Bpos, Key, KeyCursor, Named } from '@cowherd/db'
 import { INDIRECT_INLINE_DATA, INDIRECT_INLINE_DATA_AT } from './key-types/indirect-inline-data.ts'
 import { INLINE_DATA } from './key-types/inline-data.ts'
 import { REFLINK_P, reflinkIndex } from './key-types/reflink-p.ts'
@@ -33,12 +33,12 @@ export class OpenFile {
   /** Size in bytes at the time the file was opened. */
   readonly size: number
   private readonly volume: VolumeAccess
-  private readonly who: string
+  private readonly who: Named
   private readonly keys: RangeKeys
   private shared: RangeKeys | undefined
 
   /** `cursor` is the file's own, over the extents that its subvolume sees; `who` names the file in messages. */
-  constructor(volume: VolumeAccess, ref: Readonly<NodeRef>, size: number, cursor: KeyCursor, who: string) {
+  constructor(volume: VolumeAccess, ref: Readonly<NodeRef>, size: number, cursor: KeyCursor, who: Named) {
     this.volume = volume
     this.ref = ref
     this.size = size
@@ -54,7 +54,10 @@ export class OpenFile {
     const wanted = Math.min(target.length, this.size - offset)
     let done = 0
     try {
-      while (done < wanted) done += this.readPiece(offset + done, target.subarray(done, wanted))
+      while (done < wanted) {
+        const rest = done === 0 && wanted === target.length ? target : target.subarray(done, wanted)
+        done += this.readPiece(offset + done, rest)
+      }
     } catch (error) {
       // What came before the damage is given out; whoever reads on gets the error.
       if (!(error instanceof VolumeError) || done === 0) throw error
@@ -126,9 +129,13 @@ export class OpenFile {
         piece.fill(0)
         return piece.length
       case ERROR:
-        throw new DataError('EIO', this.who, `the data at byte ${offset} is lost (error key)`)
+        throw new DataError('EIO', this.who.toString(), `the data at byte ${offset} is lost (error key)`)
       default:
-        throw new DataError('EIO', this.who, `the data at byte ${offset} is in a key of unknown type ${key.type}`)
+        throw new DataError(
+          'EIO',
+          this.who.toString(),
+          `the data at byte ${offset} is in a key of unknown type ${key.type}`,
+        )
     }
   }
 
@@ -138,7 +145,7 @@ export class OpenFile {
     const { shared, who } = this
     const sector = Math.floor(address / SECTOR)
     if (address > Number.MAX_SAFE_INTEGER || !shared.find(sector) || shared.start > sector) {
-      throw new DataError('EIO', who, `refers to shared sector ${sector}, which is missing`)
+      throw new DataError('EIO', who.toString(), `refers to shared sector ${sector}, which is missing`)
     }
     const piece = cut(target, shared.end * SECTOR - address)
     const skip = address - shared.start * SECTOR
@@ -150,9 +157,13 @@ export class OpenFile {
         copyInline(shared.key, INDIRECT_INLINE_DATA_AT, skip, piece)
         return piece.length
       case ERROR:
-        throw new DataError('EIO', who, `the data at shared sector ${sector} is lost (error key)`)
+        throw new DataError('EIO', who.toString(), `the data at shared sector ${sector} is lost (error key)`)
       default:
-        throw new DataError('EIO', who, `shared sector ${sector} is in a key of unknown type ${shared.key.type}`)
+        throw new DataError(
+          'EIO',
+          who.toString(),
+          `shared sector ${sector} is in a key of unknown type ${shared.key.type}`,
+        )
     }
   }
 }
@@ -163,7 +174,7 @@ class RangeKeys {
   private readonly cursor: KeyCursor
   private readonly inodeHi: number
   private readonly inodeLo: number
-  private readonly who: string
+  private readonly who: Named
   private readonly pos: Bpos = new Uint32Array(5)
   /**
    * `key` is the first one behind each sector of [from, end); `end` is infinite if there is none, and UNKNOWN before a search has
@@ -173,7 +184,7 @@ class RangeKeys {
   start = 0
   end = UNKNOWN
 
-  constructor(cursor: KeyCursor, inodeHi: number, inodeLo: number, who: string) {
+  constructor(cursor: KeyCursor, inodeHi: number, inodeLo: number, who: Named) {
     this.cursor = cursor
     this.key = cursor.key
     this.inodeHi = inodeHi
@@ -190,7 +201,7 @@ class RangeKeys {
       if (!this.take(this.cursor.next(), sector)) return false
       if (this.start >= sector) return true
       this.end = UNKNOWN
-      throw new DataError('EIO', this.who, `extents overlap at sector ${sector} (key ${this.key.posText})`)
+      throw new DataError('EIO', this.who.toString(), `extents overlap at sector ${sector} (key ${this.key.posText})`)
     }
     const behind = sector + 1
     setBpos(this.pos, this.inodeHi, this.inodeLo, Math.floor(behind / 0x100000000), behind >>> 0, 0)

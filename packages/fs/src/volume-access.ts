@@ -1,6 +1,6 @@
 /** What the filesystem asks of the database: a part of `Volume`, which tests replace by keys in memory. */
 
-import type { Key, KeyCursor, Member, Options, VolumeShape } from '@cowherd/db'
+import type { Key, KeyCursor, Member, Named, Options, VolumeShape } from '@cowherd/db'
 import type { Codecs } from '@cowherd/shim'
 
 export interface VolumeAccess {
@@ -18,5 +18,5 @@ export interface VolumeAccess {
   readonly snapshots: { has(id: number): boolean }
   cursor(btree: number): KeyCursor
   snapshotCursor(btree: number, snapshot: number): KeyCursor
-  readExtent(key: Key, skip: number, target: Uint8Array, who: string): void
+  readExtent(key: Key, skip: number, target: Uint8Array, who: Named): void
 }

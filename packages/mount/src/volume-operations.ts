@@ -51,7 +51,9 @@ export class VolumeOperations implements Operations {
     this.found.entrySeconds = times.entrySeconds
     this.found.attrSeconds = times.attrSeconds
     this.absent.entrySeconds = times.negativeSeconds
-    this.files = new HandleCache(FILES_KEPT, (node) => fs.open(this.fileOf(node), this.nameOf(node)))
+    this.files = new HandleCache(FILES_KEPT, (node) =>
+      fs.open(this.fileOf(node), { toString: () => this.nameOf(node) }),
+    )
     this.directories = new HandleCache(DIRECTORIES_KEPT, (node) => fs.openDirectory(this.fileOf(node)))
   }
 
@@ -172,9 +174,15 @@ export class VolumeOperations implements Operations {
 
   /** For messages: the path of a file, or its number. */
   private nameOf(node: number): string {
-    const ref = this.fileOf(node)
-    const path = this.fs.pathOf(ref)
-    return path === undefined ? ref.toString() : new TextDecoder().decode(path)
+    const { fs, nodes } = this
+    const ref = NodeRef.of(nodes.word(node, 0), nodes.word(node, 1), nodes.word(node, 2))
+    try {
+      const path = fs.pathOf(ref)
+      return path === undefined ? ref.toString() : new TextDecoder().decode(path)
+    } catch (error) {
+      if (!(error instanceof VolumeError)) throw error
+      return ref.toString() // the way up is damaged too
+    }
   }
 
   private attributesOf(node: number): Attributes | undefined {
