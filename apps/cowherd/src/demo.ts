@@ -1,20 +1,24 @@
 /**
  * `npm run demo`: what a user does with cowherd, on real volumes. Two of the golden volumes of test/fixtures/volumes are unpacked,
- * shown, and copied out; then every file of the copy is compared with the manifest of what Linux showed.
+ * shown, copied out, and mounted; every file of the copy, and of the mount, is compared with the manifest of what Linux showed.
  *
- * Without root or koffi some things can't be kept: `get` says so, and they are not compared.
+ * Without root or koffi some things can't be kept: `get` says so, and they are not compared. Where nothing can be mounted (no /dev/fuse, no
+ * fusermount3) that is said, and the listing in this process has to do.
  */
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isatty } from 'node:tty'
+import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import { loadNative } from '@cowherd/shim'
 import { Output, outputTo } from './cli/output.ts'
 import { run } from './cli/program.ts'
 import { localTree, parseManifest, type ManifestRow } from './copy/local-tree.ts'
 
+const PROGRAM = fileURLToPath(new URL('./bundle/main.js', import.meta.url))
 const VOLUMES = new URL('../../../test/fixtures/volumes/', import.meta.url)
 const SHOWN_LINES = 14
 const WIDTH = 110
@@ -71,13 +75,13 @@ async function show(folder: string, argv: readonly string[], lines = Infinity): 
   if (code !== 0) throw new Error(`cowherd ${argv.join(' ')} ended with exit code ${code}`)
 }
 
-/** Compares the copy with the manifest. Returns the number of differences. */
-function compare(name: string, folder: string): number {
+/** Compares what is in `directory` with the manifest of the volume. Returns the number of differences. */
+function compare(name: string, directory: string, kind: 'copy' | 'mount'): number {
   const expected = parseManifest(readFileSync(new URL(`${name}.manifest.tsv`, VOLUMES), 'utf8'))
-  const copied = new Map(localTree(join(folder, name)).map((row) => [row.path, row]))
-  const makesNodes = hasNative && isRoot
+  const copied = new Map(localTree(directory).map((row) => [row.path, row]))
+  const makesNodes = kind === 'mount' || (hasNative && isRoot)
   const uncopied = expected.filter(({ type, path }) => {
-    const isLeftOut = (!makesNodes && 'bc'.includes(type)) || (!hasNative && 'ps'.includes(type))
+    const isLeftOut = (!makesNodes && 'bc'.includes(type)) || (kind === 'copy' && !hasNative && 'ps'.includes(type))
     return isLeftOut && !copied.has(path)
   })
   const rows = expected.filter((row) => !uncopied.includes(row))
@@ -100,13 +104,41 @@ function compare(name: string, folder: string): number {
     faults += compared - equal
     return { check, text: compared === 0 ? '-' : equal === compared ? `${equal} equal` : `${compared - equal} DIFFER` }
   })
-  for (const { path } of missing) out.line(`  ${path} is missing in the copy`)
-  for (const path of surplus) out.line(`  ${path} is in the copy only`)
+  for (const { path } of missing) out.line(`  ${path} is missing in the ${kind}`)
+  for (const path of surplus) out.line(`  ${path} is in the ${kind} only`)
 
-  out.line(`\n${name}: ${rows.length} files compared with what Linux showed of them`)
+  out.line(`\n${name}, ${kind}: ${rows.length} files compared with what Linux showed of them`)
   for (const { check, text } of cells) out.line(`  ${check.padEnd(10)}${text}`)
   if (uncopied.length > 0) out.line(`  (${uncopied.length} devices and the like take root and koffi; not copied)`)
   return faults
+}
+
+/** Runs a program and shows it and what it prints. Returns whether it ended well. */
+function showProgram(folder: string, words: readonly string[], shown: string): boolean {
+  out.line(`\n$ ${shown.replaceAll(`${folder}/`, '')}`)
+  out.flush()
+  const [program = '', ...args] = words
+  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' })
+  for (const line of `${stdout}${stderr}`.trimEnd().split('\n')) if (line !== '') out.line(line)
+  return status === 0
+}
+
+/** Mounts the image, compares what the mount shows, and unmounts. Returns the number of differences. */
+function mountAndCompare(name: string, folder: string, image: string): number {
+  const directory = join(folder, 'mnt')
+  mkdirSync(directory, { recursive: true })
+  const cowherd = (...words: string[]): boolean =>
+    showProgram(folder, [process.execPath, PROGRAM, ...words], `cowherd ${words.join(' ')}`)
+  if (!cowherd('mount', '-o', 'ro', image, directory)) {
+    out.line('(Nothing can be mounted here; what `cowherd ls` listed above is the same.)')
+    return process.env['COWHERD_REQUIRE_FUSE'] === '1' ? 1 : 0
+  }
+  try {
+    showProgram(folder, ['ls', '-l', directory], `ls -l ${directory}`)
+    return compare(name, directory, 'mount')
+  } finally {
+    cowherd('umount', directory)
+  }
 }
 
 async function demo(): Promise<number> {
@@ -119,7 +151,8 @@ async function demo(): Promise<number> {
       await show(folder, ['show-super', image], SHOWN_LINES)
       await show(folder, ['ls', '-l', image, ...(name === 'default' ? ['/', '/tree'] : [])], 30)
       await show(folder, ['get', image, '/', join(folder, name)])
-      faults += compare(name, folder)
+      faults += compare(name, join(folder, name), 'copy')
+      faults += mountAndCompare(name, folder, image)
     }
   } finally {
     rmSync(folder, { recursive: true })

@@ -18,6 +18,7 @@ const MACHINE_PACKAGES = {
   gcc: 'gcc',
   '/usr/include/stdio.h': 'libc6-dev',
   xz: 'xz-utils',
+  fusermount3: 'fuse3', // for mounts of the volumes that are judged
 }
 /** What the real tool and the guest's programs load, and the programs themselves. */
 const TRIXIE_PACKAGES = [
@@ -35,6 +36,7 @@ const TRIXIE_PACKAGES = [
 export async function setup(say: (words: string) => void): Promise<Place> {
   const installed = findPlace()
   if (installed !== undefined) {
+    await installMissing(MACHINE_PACKAGES)
     await manifestProgram()
     return installed
   }
