@@ -3,11 +3,11 @@
  * on standard error and an exit code.
  */
 
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { Context, type Surroundings } from './context.ts'
 import { ClosedPipe, CommandError, EXIT_CODE_HELP, ExitCode, Interrupted } from './exit-code.ts'
 import type { Output } from './output.ts'
+import { packageVersion } from './package-version.ts'
 import { printable } from './text.ts'
 
 /** A command's module adds its command to the program; what the command does, it does with the context. */
@@ -125,14 +125,4 @@ function stackOf(error: Error): string {
 /** An error of a system call: no space, no permission. */
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error && 'code' in error
-}
-
-/** The version of this package. */
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  const content: unknown = JSON.parse(text)
-  if (typeof content === 'object' && content !== null && 'version' in content && typeof content.version === 'string') {
-    return content.version
-  }
-  throw new Error('package.json has no version')
 }

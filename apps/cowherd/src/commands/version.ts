@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import type { Context } from '../cli/context.ts'
 import { jsonText } from '../cli/json.ts'
 import { examples } from '../cli/help.ts'
-import { packageVersion } from '../cli/program.ts'
+import { packageVersion } from '../cli/package-version.ts'
 
 export function registerVersion(program: Command, context: Context): void {
   const command = program
