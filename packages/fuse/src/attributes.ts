@@ -43,7 +43,7 @@ export class Entry {
   node = 0
   /** Tells apart the files that one node number stood for, one after another. */
   generation = 0
-  /** How long the kernel may use the name, and the attributes, without asking. */
+  /** How long the kernel may use the name, and the attributes, without asking; Infinity: for ever. */
   entrySeconds = 0
   attrSeconds = 0
   readonly attributes = new Attributes()
@@ -55,6 +55,7 @@ const STATX = wordOffsets(StatxOut.offsets)
 /** All the fields that stat(2) has, and the birth time (STATX_BASIC_STATS, STATX_BTIME). */
 const STATX_MASK = 0xfff
 const STATX_TIME_WORDS = 4
+const FOREVER_SECONDS = 2 ** 32
 
 /** Writes a `fuse_attr` at word `at`. */
 export function writeAttributes(words: Uint32Array, at: number, from: Readonly<Attributes>): void {
@@ -81,8 +82,8 @@ export function writeAttributes(words: Uint32Array, at: number, from: Readonly<A
 export function writeEntry(words: Uint32Array, at: number, from: Readonly<Entry>): void {
   writeU64(words, at + ENTRY.node, from.node)
   writeU64(words, at + ENTRY.generation, from.generation)
-  writeU64(words, at + ENTRY.entryValid, Math.floor(from.entrySeconds))
-  writeU64(words, at + ENTRY.attrValid, Math.floor(from.attrSeconds))
+  writeU64(words, at + ENTRY.entryValid, wholeSeconds(from.entrySeconds))
+  writeU64(words, at + ENTRY.attrValid, wholeSeconds(from.attrSeconds))
   words[at + ENTRY.entryValidNanoseconds] = nanoseconds(from.entrySeconds)
   words[at + ENTRY.attrValidNanoseconds] = nanoseconds(from.attrSeconds)
   writeAttributes(words, at + ENTRY.attr, from.attributes)
@@ -120,9 +121,14 @@ export function writeU64(words: Uint32Array, at: number, value: number): void {
   words[at + 1] = Math.floor(value / 0x100000000)
 }
 
-/** The part of a second, for the kernel below one second. */
+/** The whole seconds of a time that the kernel may remember something for; centuries stand for ever. */
+export function wholeSeconds(seconds: number): number {
+  return Math.floor(Math.min(seconds, FOREVER_SECONDS))
+}
+
+/** The nanoseconds that belong to them, below one second. */
 export function nanoseconds(seconds: number): number {
-  return Math.min(999_999_999, Math.floor((seconds % 1) * 1e9))
+  return seconds >= FOREVER_SECONDS ? 0 : Math.floor((seconds % 1) * 1e9)
 }
 
 /** The 32-bit form of a device number. */

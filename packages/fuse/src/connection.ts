@@ -6,7 +6,7 @@ import { Feature, InitIn, InitOut, PROTOCOL_MAJOR, PROTOCOL_MINOR, type FeatureN
 export interface ConnectionOptions {
   /** Asked for where the kernel offers them. `maxPages` and `initExt` are always asked for, `bigWrites` and `asyncRead` too. */
   readonly features?: readonly FeatureName[]
-  /** Greatest WRITE, and with it READ, in bytes. Default 1 MiB. */
+  /** Greatest WRITE, and with it READ, in bytes; rounded up to whole pages. Default 1 MiB. */
   readonly maxWriteBytes?: number
   /** How far the kernel may read ahead; it offers 128 KiB mostly. Default: what it offers. */
   readonly maxReadaheadBytes?: number
@@ -27,8 +27,11 @@ export interface Connection {
 
 const ALWAYS: readonly FeatureName[] = ['asyncRead', 'bigWrites', 'maxPages', 'initExt']
 const PAGE_BYTES = 4096
-const MAX_WRITE_BYTES = 1 << 20
+const MAX_WRITE_BYTES_DEFAULT = 1 << 20
 const MAX_BACKGROUND = 64
+/** Pages of a request where the number can't be agreed on, and the most that can. */
+const MAX_PAGES_DEFAULT = 32
+const MAX_PAGES_MAX = 0xffff
 /** The least minor version whose structures we speak: 64 bytes of init_out. */
 const MINOR_MIN = 23
 
@@ -38,6 +41,12 @@ export type Negotiation =
   /** The kernel is newer: it will send INIT again with our major version. */
   | { readonly kind: 'again'; readonly reply: Uint8Array }
   | { readonly kind: 'refused'; readonly why: string }
+
+/** What at most is agreed on as the greatest WRITE and READ. */
+export function maxWriteBytesOf(options: ConnectionOptions): number {
+  const pages = Math.ceil((options.maxWriteBytes ?? MAX_WRITE_BYTES_DEFAULT) / PAGE_BYTES)
+  return Math.min(Math.max(pages, 1), MAX_PAGES_MAX) * PAGE_BYTES
+}
 
 /** Answers the body of an INIT request. */
 export function negotiate(body: Uint8Array, options: ConnectionOptions): Negotiation {
@@ -49,7 +58,8 @@ export function negotiate(body: Uint8Array, options: ConnectionOptions): Negotia
   const offered = featuresOf(init.flags, (init.flags & (1 << Feature.initExt)) === 0 ? 0 : init.flags2)
   const wanted = [...ALWAYS, ...(options.features ?? [])]
   const features = new Set(wanted.filter((name) => offered.has(name)))
-  const maxPages = features.has('maxPages') ? Math.ceil((options.maxWriteBytes ?? MAX_WRITE_BYTES) / PAGE_BYTES) : 32
+  const pages = maxWriteBytesOf(options) / PAGE_BYTES
+  const maxPages = features.has('maxPages') ? pages : Math.min(pages, MAX_PAGES_DEFAULT)
   const maxWriteBytes = maxPages * PAGE_BYTES
   const maxReadaheadBytes = Math.min(init.maxReadahead, options.maxReadaheadBytes ?? init.maxReadahead)
   const maxBackground = options.maxBackground ?? MAX_BACKGROUND

@@ -5,6 +5,7 @@
  * The kernel is asked for no bytes of some regular file that it knows; its reply comes as a message to the serving thread.
  */
 
+import { codeOf } from './errno.ts'
 import { Notifier } from './notifier.ts'
 import { deviceTransport } from './transport.ts'
 
@@ -31,6 +32,11 @@ export class Doorbell {
     this.node[0] = node
   }
 
+  /** Whether it was rung and not answered yet; from any thread. */
+  get isRung(): boolean {
+    return Atomics.load(this.words, RUNG) !== 0
+  }
+
   /** True if it was rung since this was last asked. */
   answer(): boolean {
     return this.words[RUNG] !== 0 && Atomics.exchange(this.words, RUNG, 0) !== 0
@@ -38,12 +44,17 @@ export class Doorbell {
 
   /**
    * Rings, from any thread: the session calls `Operations.doorbell` as soon as it is between two requests. `fd` is the session's
-   * /dev/fuse. Returns false if it may still sleep, because the kernel knows no regular file yet: any request wakes it, so have
-   * somebody call statfs(2) on the mount.
+   * /dev/fuse. Returns false if it may still sleep, because the kernel doesn't know the file that was noted last, or none was: any
+   * request wakes it, so have somebody call statfs(2) on the mount.
    */
   ring(fd: number): boolean {
     Atomics.store(this.words, RUNG, 1)
     const node = this.node[0]
-    return node !== 0 && new Notifier(deviceTransport(fd)).retrieve(DOORBELL_UNIQUE, node, 0, 0)
+    try {
+      return node !== 0 && new Notifier(deviceTransport(fd)).retrieve(DOORBELL_UNIQUE, node, 0, 0)
+    } catch (error) {
+      if (codeOf(error) === 'EINVAL') return false // the node's number stands for a directory by now
+      throw error
+    }
   }
 }

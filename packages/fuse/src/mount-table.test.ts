@@ -1,11 +1,11 @@
 import { closeSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fuseAvailable } from '@cowherd/fixtures'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { findMount, isBelow, mountsBelow, parseMountTable, resolveMountPoint, topmostAt } from './mount-table.ts'
 import { mountFuse } from './mount.ts'
 import { unmountAll } from './testing/bare-server.ts'
-import { fuseAvailable } from './testing/fuse-available.ts'
 
 let folder: string
 beforeEach(() => void (folder = realpathSync(mkdtempSync(join(tmpdir(), 'cowherd-table-')))))

@@ -19,13 +19,13 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { fuseAvailable, userMountsAvailable } from '@cowherd/fixtures'
 import { loadNative } from '@cowherd/shim'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { codeOfComplaint, complaint } from './mount-error.ts'
 import { findMount } from './mount-table.ts'
 import { clearStale, mountFuse, type MountOptions } from './mount.ts'
 import { BARE_SERVER, serveBarely, unmountAll } from './testing/bare-server.ts'
-import { fuseAvailable, userMountsAvailable } from './testing/fuse-available.ts'
 
 let folder: string
 let directory: string

@@ -3,7 +3,7 @@
  * filesystem chooses: an inode number and what else tells its files apart.
  *
  * A node lives from the first lookup of its file until the kernel has given all lookups back; then its number may stand for another
- * file, with another generation. Everything lies in a few typed arrays: 36 to 72 bytes a node, no object for any.
+ * file, with another generation. Everything lies in a few typed arrays: 32 to 64 bytes a node, no object for any.
  */
 
 import { ROOT_NODE } from './protocol.ts'
@@ -14,7 +14,8 @@ const EMPTY = -1
 export class NodeTable {
   /** The words of each node's file, by node - 1. */
   private words = new Uint32Array(CAPACITY_MIN * 3)
-  private counts = new Uint32Array(CAPACITY_MIN)
+  /** Lookups; a name that is not remembered is looked up more than 2^32 times in days. */
+  private counts = new Float64Array(CAPACITY_MIN)
   private generations = new Uint32Array(CAPACITY_MIN)
   /** Open addressing: node - 1, or EMPTY. Twice as many places as nodes at least. */
   private index = new Int32Array(CAPACITY_MIN * 2).fill(EMPTY)
@@ -105,12 +106,14 @@ export class NodeTable {
   private grow(): void {
     const capacity = this.counts.length * 2
     this.words = enlarged(this.words, capacity * 3)
-    this.counts = enlarged(this.counts, capacity)
+    const counts = new Float64Array(capacity)
+    counts.set(this.counts)
+    this.counts = counts
     this.generations = enlarged(this.generations, capacity)
     this.index = new Int32Array(capacity * 2).fill(EMPTY)
+    const { words } = this
+    // none is vacant: the table would not grow
     for (let slot = 0; slot < this.end; slot++) {
-      if (this.counts[slot] === 0) continue
-      const { words } = this
       this.index[this.placeOf(words[3 * slot], words[3 * slot + 1], words[3 * slot + 2])] = slot
     }
   }

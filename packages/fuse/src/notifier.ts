@@ -49,7 +49,10 @@ export class Notifier {
     return this.send(NotifyCode.invalidateEntry, NotifyInvalEntryOut.bytes(body), withNul(name))
   }
 
-  /** Drops a name whose file was deleted. False also if the name leads elsewhere or is in use as a mount point. */
+  /**
+   * Drops a name whose file was deleted. False also if it led elsewhere, or is in use as a mount point; in the first case it is dropped
+   * all the same.
+   */
   deleteEntry(parent: number, child: number, name: Uint8Array): boolean {
     const body = { parent: BigInt(parent), child: BigInt(child), nameLength: name.length, padding: undefined }
     return this.send(NotifyCode.delete, NotifyDeleteOut.bytes(body), withNul(name))

@@ -6,7 +6,15 @@
  * what the answer would have given away, a lookup count or a handle, is then to be taken back.
  */
 
-import { nanoseconds, wordOffsets, writeAttributes, writeEntry, writeStatx, writeU64 } from './attributes.ts'
+import {
+  nanoseconds,
+  wholeSeconds,
+  wordOffsets,
+  writeAttributes,
+  writeEntry,
+  writeStatx,
+  writeU64,
+} from './attributes.ts'
 import type { Attributes, Entry } from './attributes.ts'
 import { codeOf, errnoNumber, type ErrnoName } from './errno.ts'
 import { AttrOut, Dirent, EntryOut, LseekOut, OpenOut, OutHeader, StatfsOut, StatxOut } from './protocol.ts'
@@ -51,6 +59,7 @@ const HEADER_WORDS = OutHeader.size / 4
 const ATTR_OUT = wordOffsets(AttrOut.offsets)
 const STATX_OUT = wordOffsets(StatxOut.offsets)
 const STATFS = wordOffsets(StatfsOut.offsets)
+const ANSWERED = 'the request has been answered already'
 /** Views of the data area that are kept, so that a read makes none. */
 const VIEWS_KEPT = 64
 
@@ -78,7 +87,7 @@ export class Reply {
     this.requests = requests
     this.statistics = statistics
     this.bytes = new Uint8Array(OutHeader.size + capacity)
-    this.words = new Uint32Array(this.bytes.buffer)
+    this.words = new Uint32Array(this.bytes.buffer, 0, this.bytes.length >> 2)
   }
 
   /** For another thread than the serving one: answers deferred requests over the same /dev/fuse. */
@@ -90,8 +99,9 @@ export class Reply {
     )
   }
 
-  /** Turns to a deferred request: the next answer is its. */
+  /** Turns to a deferred request: the next answer is its. Throws if it has been answered. */
   to(request: DeferredRequest): this {
+    if (!this.requests.isDeferred(request.row, request.uniqueHi, request.uniqueLo)) throw new Error(ANSWERED)
     this.opcode = request.opcode
     this.uniqueHi = request.uniqueHi
     this.uniqueLo = request.uniqueLo
@@ -130,7 +140,7 @@ export class Reply {
   /** Answers GETATTR. `seconds`: how long the kernel may use the attributes. */
   attributes(attributes: Readonly<Attributes>, seconds: number): boolean {
     const { words } = this
-    writeU64(words, HEADER_WORDS + ATTR_OUT.attrValid, Math.floor(seconds))
+    writeU64(words, HEADER_WORDS + ATTR_OUT.attrValid, wholeSeconds(seconds))
     words[HEADER_WORDS + ATTR_OUT.attrValidNanoseconds] = nanoseconds(seconds)
     words[HEADER_WORDS + ATTR_OUT.padding] = 0
     writeAttributes(words, HEADER_WORDS + ATTR_OUT.attr, attributes)
@@ -141,7 +151,7 @@ export class Reply {
   statx(attributes: Readonly<Attributes>, seconds: number): boolean {
     const { words } = this
     words.fill(0, HEADER_WORDS, HEADER_WORDS + StatxOut.size / 4)
-    writeU64(words, HEADER_WORDS + STATX_OUT.attrValid, Math.floor(seconds))
+    writeU64(words, HEADER_WORDS + STATX_OUT.attrValid, wholeSeconds(seconds))
     words[HEADER_WORDS + STATX_OUT.attrValidNanoseconds] = nanoseconds(seconds)
     writeStatx(words, HEADER_WORDS, attributes)
     return this.send(StatxOut.size, 0)
@@ -281,7 +291,7 @@ export class Reply {
 
   /** Writes the reply. */
   private send(bodyBytes: number, error: number): boolean {
-    if (!this.isOpen) throw new Error('the request has been answered already')
+    if (!this.isOpen) throw new Error(ANSWERED)
     this.isOpen = false
     const { words } = this
     const length = OutHeader.size + bodyBytes

@@ -107,6 +107,14 @@ export class RequestTable {
     Atomics.store(this.words, row * ROW_WORDS + STATE, State.deferred)
   }
 
+  /** True if `row` stands for the request of that identity, and this one waits for its answer. */
+  isDeferred(row: number, uniqueHi: number, uniqueLo: number): boolean {
+    const { words } = this
+    const at = row * ROW_WORDS
+    if (Atomics.load(words, at + STATE) !== State.deferred) return false
+    return words[at + UNIQUE] === (uniqueLo | 0) && words[at + UNIQUE + 1] === (uniqueHi | 0)
+  }
+
   /** When the request of `row` was read. */
   startedMs(row: number): number {
     return this.times[(row * ROW_WORDS + STARTED) >> 1]

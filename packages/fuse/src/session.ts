@@ -9,7 +9,7 @@
  * error of the program. Such errors end the loop, after the request has been answered with EIO: the caller sees to the mount.
  */
 
-import { negotiate, type Connection, type ConnectionOptions } from './connection.ts'
+import { maxWriteBytesOf, negotiate, type Connection, type ConnectionOptions } from './connection.ts'
 import { DOORBELL_UNIQUE, Doorbell } from './doorbell.ts'
 import { codeOf, FuseError, type ErrnoName } from './errno.ts'
 import { Notifier } from './notifier.ts'
@@ -46,7 +46,6 @@ export function newSessionMemory(): SessionMemory {
   }
 }
 
-const MAX_WRITE_BYTES = 1 << 20
 /** Room for the headers before the data of a WRITE, as libfuse has it. */
 const HEADERS_BYTES = 4096
 
@@ -69,7 +68,7 @@ export class Session {
     this.transport = typeof device === 'number' ? deviceTransport(device) : device
     this.operations = operations
     this.options = options
-    this.readMax = options.maxWriteBytes ?? MAX_WRITE_BYTES
+    this.readMax = maxWriteBytesOf(options)
     this.requests = new RequestTable(memory?.requests)
     this.statistics = new Statistics(memory?.statistics)
     this.doorbell = new Doorbell(memory?.doorbell)
@@ -160,8 +159,7 @@ export class Session {
       request.error('EPROTO')
       throw new FuseError('EPROTO', negotiation.why)
     }
-    request.copy(negotiation.reply)
-    if (negotiation.kind === 'again') return
+    if (!request.copy(negotiation.reply) || negotiation.kind === 'again') return
     this.agreed = negotiation.connection
     this.options.ready?.(negotiation.connection)
   }
@@ -183,8 +181,8 @@ export class Session {
   }
 
   private retrieved(request: Request): void {
-    if (request.bodyBytes < NotifyRetrieveIn.size || request.uniqueLo === DOORBELL_UNIQUE) return
     const unique = request.uniqueHi * 0x100000000 + request.uniqueLo
+    if (request.bodyBytes < NotifyRetrieveIn.size || unique === DOORBELL_UNIQUE) return
     const offset = request.u64(NotifyRetrieveIn.offsets.offset)
     const size = request.u32(NotifyRetrieveIn.offsets.size)
     this.operations.retrieved?.(unique, request.node, offset, request.bytesFrom(NotifyRetrieveIn.size, size))

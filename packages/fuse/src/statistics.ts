@@ -41,12 +41,13 @@ export class Statistics {
     this.claims = new Int32Array(memory, BLOCKS * BLOCK_NUMBERS * 8, 1)
   }
 
-  /** Counts a request that has been answered. */
-  count(opcode: number, milliseconds: number, isError: boolean): void {
+  /** Counts a request that has been answered; those of unknown operations under number 0. */
+  count(opcode: number, elapsedMs: number, isError: boolean): void {
+    const milliseconds = Math.max(0, elapsedMs) // the clocks of two threads differ a little
     // threads beyond the last block share it, and may lose counts
     if (this.block < 0) this.block = Math.min(Atomics.add(this.claims, 0, 1), BLOCKS - 1)
     const { numbers } = this
-    const at = this.block * BLOCK_NUMBERS + (opcode & (OPCODES_END - 1)) * OPERATION_NUMBERS
+    const at = this.block * BLOCK_NUMBERS + (opcode < OPCODES_END ? opcode : 0) * OPERATION_NUMBERS
     numbers[at + COUNT]++
     if (isError) numbers[at + ERRORS]++
     numbers[at + TOTAL_MS] += milliseconds

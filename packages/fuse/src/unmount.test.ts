@@ -3,11 +3,11 @@ import { once } from 'node:events'
 import { closeSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fuseAvailable } from '@cowherd/fixtures'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { findMount } from './mount-table.ts'
 import { mountFuse } from './mount.ts'
 import { serveBarely, unmountAll } from './testing/bare-server.ts'
-import { fuseAvailable } from './testing/fuse-available.ts'
 import { unmount } from './unmount.ts'
 
 let folder: string

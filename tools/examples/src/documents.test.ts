@@ -1,13 +1,13 @@
 /**
  * What the documents show, works: each `ts` block of a package's README is type checked and run against the built
  * packages; each line of an `sh` block of README.md and docs/ that begins with `./cowherd` is run by a shell. A `text` block
- * right behind says what must be printed.
+ * right behind says what must be printed. A `ts` block that mounts is run by the `sh` block behind it, where that is possible.
  *
  * Blocks of a document run one after another in a folder with a few golden volumes under the names that the documents use:
  * volume.img, a.img and b.img (one volume on two devices), encrypted.img and its passphrase in passphrase.txt.
  */
 
-import { fixture } from '@cowherd/fixtures'
+import { fixture, fuseAvailable } from '@cowherd/fixtures'
 import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
@@ -16,6 +16,7 @@ import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { blocksOf, type Block } from './blocks.ts'
+import { isMounting, runMounting } from './mounting.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 /** Where scripts lie so that they find the workspace's packages. */
@@ -79,20 +80,39 @@ const examples = documents('ts', readmes)
 const sourceOf = (name: string, block: Block) => path.join(scripts, `${name.replaceAll('/', '-')}-${block.line}.ts`)
 
 describe.each(examples)('%s', (name, blocks) => {
-  test.each(blocks)('the example at line $line', { timeout: 120_000 }, (block) => {
-    const { text, prints } = block
-    const source = sourceOf(name, block)
-    expect(complaints().get(source)).toBeUndefined()
-    const { outputText } = ts.transpileModule(text, {
-      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023 },
-    })
-    const script = source.replace(/\.ts$/, '.mjs')
-    fs.writeFileSync(script, outputText)
+  test.for(blocks)('the example at line $line', { timeout: 120_000 }, (block, context) => {
+    const { prints } = block
+    const script = scriptOf(name, block)
+    if (isMounting(block)) {
+      if (!fuseAvailable()) return context.skip()
+      const commands = usesOf(name, block)
+      const outcome = runMounting(script, commands, fs.mkdtempSync(path.join(top, 'mount-')))
+      return expect(outcome).toEqual({ status: 0, stdout: commands.prints, stderr: '' })
+    }
     const { status, stdout, stderr } = spawnSync(process.execPath, [script], { cwd: folderOf(name), encoding: 'utf8' })
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
     if (prints !== undefined) expect(stdout).toBe(prints)
   })
 })
+
+/** Checks the types of an example. Returns the script that it becomes. */
+function scriptOf(name: string, block: Block): string {
+  const source = sourceOf(name, block)
+  expect(complaints().get(source)).toBeUndefined()
+  const { outputText } = ts.transpileModule(block.text, {
+    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023 },
+  })
+  const script = source.replace(/\.ts$/, '.mjs')
+  fs.writeFileSync(script, outputText)
+  return script
+}
+
+/** The block behind an example that mounts: what is done with it. */
+function usesOf(name: string, { line }: Block): Block {
+  const next = blocksOf(fs.readFileSync(path.join(root, name), 'utf8')).find((block) => block.line > line)
+  if (next?.language !== 'sh') throw new Error(`${name}: no sh block behind the example at line ${line}`)
+  return next
+}
 
 /** The commands of an `sh` block that the tests can run. */
 function commandsOf({ text, line, prints }: Block) {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { cowherd } from '../testing/command-line.ts'
 import { EXIT_CODE_HELP } from './exit-code.ts'
-import { packageVersion } from './program.ts'
+import { packageVersion } from './package-version.ts'
 
 test('version, as a command and as an option', async () => {
   expect(await cowherd(['version'])).toMatchObject({ code: 0, out: `cowherd ${packageVersion()}\n`, err: '' })

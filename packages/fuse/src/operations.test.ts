@@ -1,0 +1,330 @@
+import { describe, expect, test } from 'vitest'
+import type { Operations } from './operations.ts'
+import {
+  AccessIn,
+  BatchForgetIn,
+  FlushIn,
+  ForgetIn,
+  ForgetOne,
+  FsyncIn,
+  GetattrIn,
+  GetxattrIn,
+  InHeader,
+  LseekIn,
+  Opcode,
+  OpenIn,
+  ReadIn,
+  ReleaseIn,
+  StatxIn,
+  opcodeName,
+} from './protocol.ts'
+import type { Request } from './request.ts'
+import { nameOf, requestOf, serveAll } from './testing/memory-transport.ts'
+
+const padding = undefined
+const ENOSYS = -38
+const EINVAL = -22
+
+/** Numbers that need more than 32 bits, up to what fits a number. */
+const NODE = 0x1f_ffff_ffff_fff1
+const HANDLE = 0x10_0000_0000_0007
+const OFFSET = 0xf_1234_5678_9abc
+
+const handle = BigInt(HANDLE)
+const read = ReadIn.bytes({
+  handle,
+  offset: BigInt(OFFSET),
+  size: 0x1000,
+  readFlags: 2,
+  lockOwner: 0xffff_ffff_ffff_ffffn,
+  flags: 0x8000,
+  padding,
+})
+
+interface Case {
+  readonly operation: keyof Operations & keyof typeof Opcode
+  readonly body: readonly Uint8Array[]
+  /** What the operation is called with, behind the request and the node. */
+  readonly arguments: readonly unknown[]
+}
+
+/** One for each operation that is answered. */
+const cases: readonly Case[] = [
+  { operation: 'lookup', body: [nameOf('name')], arguments: [[...Buffer.from('name')]] },
+  { operation: 'getattr', body: [GetattrIn.bytes({ flags: 1, padding, handle })], arguments: [] },
+  {
+    operation: 'statx',
+    body: [StatxIn.bytes({ getattrFlags: 0, padding, handle, flags: 0, mask: 0xfff })],
+    arguments: [],
+  },
+  { operation: 'readlink', body: [], arguments: [] },
+  { operation: 'open', body: [OpenIn.bytes({ flags: 0x88000, openFlags: 0 })], arguments: [0x88000] },
+  { operation: 'read', body: [read], arguments: [HANDLE, OFFSET, 0x1000] },
+  { operation: 'flush', body: [FlushIn.bytes({ handle, unused: padding, lockOwner: 1n })], arguments: [HANDLE] },
+  {
+    operation: 'release',
+    body: [ReleaseIn.bytes({ handle, flags: 0x8000, releaseFlags: 1, lockOwner: 1n })],
+    arguments: [HANDLE, 0x8000],
+  },
+  { operation: 'fsync', body: [FsyncIn.bytes({ handle, flags: 1, padding })], arguments: [HANDLE, true] },
+  { operation: 'opendir', body: [OpenIn.bytes({ flags: 0x10000, openFlags: 0 })], arguments: [0x10000] },
+  { operation: 'readdir', body: [read], arguments: [HANDLE, 0xf_1234, 0x5678_9abc, 0x1000] },
+  { operation: 'readdirplus', body: [read], arguments: [HANDLE, 0xf_1234, 0x5678_9abc, 0x1000] },
+  {
+    operation: 'releasedir',
+    body: [ReleaseIn.bytes({ handle, flags: 0, releaseFlags: 0, lockOwner: 0n })],
+    arguments: [HANDLE],
+  },
+  { operation: 'statfs', body: [], arguments: [] },
+  {
+    operation: 'getxattr',
+    body: [GetxattrIn.bytes({ size: 256, padding }), nameOf('user.a')],
+    arguments: [[...Buffer.from('user.a')], 256],
+  },
+  { operation: 'listxattr', body: [GetxattrIn.bytes({ size: 65536, padding })], arguments: [65536] },
+  { operation: 'access', body: [AccessIn.bytes({ mask: 5, padding })], arguments: [5] },
+  {
+    operation: 'lseek',
+    body: [LseekIn.bytes({ handle, offset: BigInt(OFFSET), whence: 3, padding })],
+    arguments: [HANDLE, OFFSET, 3],
+  },
+  { operation: 'destroy', body: [], arguments: [] },
+]
+
+interface Call {
+  readonly caller: readonly number[]
+  readonly arguments: readonly unknown[]
+}
+
+/** Operations that note what they are called with, and answer. */
+function recording(names: readonly string[], calls: Call[]): Operations {
+  const record = (request: Request, ...values: unknown[]): void => {
+    const { node, uid, gid, pid, uniqueHi, uniqueLo } = request
+    const kept = values.map((value) => (value instanceof Uint8Array ? [...value] : value))
+    calls.push({ caller: [node, uid, gid, pid, uniqueHi, uniqueLo], arguments: kept })
+    request.ok()
+  }
+  return Object.fromEntries(names.map((name) => [name, record]))
+}
+
+describe.each(cases)('$operation', ({ operation, body, arguments: expected }) => {
+  const opcode = Opcode[operation]
+  const caller = { node: BigInt(NODE), uid: 0xffff_ffff, gid: 0x8000_0001, pid: 7, unique: 0x8000_0001_ffff_fff2n }
+
+  test('is called with what the request says', () => {
+    const calls: Call[] = []
+    const replies = serveAll(recording([operation], calls), [requestOf(opcode, caller, ...body)])
+    const withNode = operation === 'destroy' ? [] : [NODE, ...expected]
+    expect(calls).toEqual([
+      { caller: [NODE, 0xffff_ffff, 0x8000_0001, 7, 0x8000_0001, 0xffff_fff2], arguments: withNode },
+    ])
+    expect(replies).toEqual([{ length: 16, error: 0, unique: caller.unique, body: new Uint8Array(0) }])
+  })
+
+  test('ENOSYS where the filesystem leaves it out', () => {
+    const replies = serveAll({}, [requestOf(opcode, caller, ...body)])
+    expect(replies).toEqual([{ length: 16, error: ENOSYS, unique: caller.unique, body: new Uint8Array(0) }])
+  })
+})
+
+const withBody = cases.filter(({ body }) => body.length > 0)
+test.each(withBody)('$operation: EINVAL for each body that is too short', ({ operation, body }) => {
+  const calls: Call[] = []
+  const whole = requestOf(Opcode[operation], {}, ...body)
+  const short = Array.from({ length: whole.length - InHeader.size }, (_, i) => {
+    const cut = whole.slice(0, InHeader.size + i)
+    new DataView(cut.buffer).setUint32(0, cut.length, true)
+    return cut
+  })
+  const replies = serveAll(recording([operation], calls), short)
+  expect(replies.map((reply) => [reply.length, reply.error])).toEqual(short.map(() => [16, EINVAL]))
+  expect(calls).toEqual([])
+})
+
+test('each operation that is answered has its case', () => {
+  const answered: Record<keyof Operations, boolean> = {
+    lookup: true,
+    forget: false,
+    getattr: true,
+    statx: true,
+    readlink: true,
+    open: true,
+    read: true,
+    flush: true,
+    release: true,
+    fsync: true,
+    opendir: true,
+    readdir: true,
+    readdirplus: true,
+    releasedir: true,
+    statfs: true,
+    getxattr: true,
+    listxattr: true,
+    access: true,
+    lseek: true,
+    interrupt: false,
+    retrieved: false,
+    doorbell: false,
+    destroy: true,
+  }
+  const expected = Object.entries(answered).flatMap(([name, isAnswered]) => (isAnswered ? [name] : []))
+  expect(cases.map(({ operation }) => operation).sort()).toEqual(expected.sort())
+})
+
+test('operations that are not served, and unknown ones: ENOSYS', () => {
+  const own = new Set<number>([
+    Opcode.init,
+    Opcode.interrupt,
+    Opcode.forget,
+    Opcode.batchForget,
+    Opcode.notifyReply,
+    ...cases.map(({ operation }) => Opcode[operation]),
+  ])
+  const others = [...Object.values(Opcode), 0, 7, 19, 54, 63, 64, 99, 4096, 26 * 2 ** 24, 0xffff_ffff]
+  const opcodes = others.filter((opcode) => !own.has(opcode))
+  const calls: Call[] = []
+  const operations = recording(
+    cases.map(({ operation }) => operation),
+    calls,
+  )
+  const replies = serveAll(
+    operations,
+    opcodes.map((opcode) => requestOf(opcode, {}, new Uint8Array(100))),
+  )
+  expect(replies.map(({ length, error }) => [length, error])).toEqual(opcodes.map(() => [16, ENOSYS]))
+  expect(calls).toEqual([])
+  expect([opcodeName(99), opcodeName(1), opcodeName(53)]).toEqual(['operation 99', 'lookup', 'copyFileRange64'])
+})
+
+describe('names', () => {
+  const lookup = (...body: Uint8Array[]): unknown => {
+    const calls: Call[] = []
+    const [reply] = serveAll(recording(['lookup', 'getxattr'], calls), [requestOf(Opcode.lookup, {}, ...body)])
+    return calls.length === 0 ? reply?.error : calls[0]?.arguments[1]
+  }
+
+  test('are bytes, whatever they are', () => {
+    const odd = Uint8Array.from({ length: 255 }, (_, i) => i + 1)
+    expect(lookup(odd, Uint8Array.of(0))).toEqual([...odd])
+    const invalid = [0xff, 0xfe, 0xc3, 0x28, 0x0a, 0x2f]
+    expect(lookup(Uint8Array.of(...invalid, 0))).toEqual(invalid)
+    expect(lookup(new Uint8Array(4095).fill(0x61), Uint8Array.of(0))).toHaveLength(4095)
+  })
+
+  test('end at their NUL, whatever lies behind it', () => {
+    expect(lookup(Uint8Array.of(0x61, 0, 0x62, 0x63))).toEqual([0x61])
+  })
+
+  test('that are empty or have no end: EINVAL, even if an earlier request left a NUL there', () => {
+    expect(lookup(Uint8Array.of(0, 0x61))).toBe(EINVAL)
+    expect(lookup(Uint8Array.of(0x61, 0x62))).toBe(EINVAL)
+    const calls: Call[] = []
+    const whole = requestOf(Opcode.lookup, {}, nameOf('abc'))
+    const endless = requestOf(Opcode.lookup, {}, nameOf('abc').subarray(0, 3))
+    const replies = serveAll(recording(['lookup'], calls), [whole, endless, whole])
+    expect(replies.map(({ error }) => error)).toEqual([0, EINVAL, 0])
+    const size = GetxattrIn.bytes({ size: 0, padding })
+    const requests = [Uint8Array.of(0x61, 0x62), Uint8Array.of(0, 0)].map((name) =>
+      requestOf(Opcode.getxattr, {}, size, name),
+    )
+    const errors = serveAll(recording(['getxattr'], []), requests).map(({ error }) => error)
+    expect(errors).toEqual([EINVAL, EINVAL])
+    const capacity = 8192
+    const full = requestOf(Opcode.lookup, {}, new Uint8Array(capacity - InHeader.size).fill(0x61))
+    const [reply] = serveAll(recording(['lookup'], []), [full], { maxWriteBytes: 4096 })
+    expect(reply?.error).toBe(EINVAL)
+  })
+
+  test('of one length after another are told apart', () => {
+    const calls: Call[] = []
+    const names = ['a', 'bb', 'c', 'dd', 'a']
+    const size = GetxattrIn.bytes({ size: 1, padding })
+    serveAll(
+      recording(['lookup', 'getxattr'], calls),
+      // of one length, at two places
+      names.flatMap((name) => [
+        requestOf(Opcode.getxattr, {}, size, nameOf(name)),
+        requestOf(Opcode.lookup, {}, nameOf(name)),
+      ]),
+    )
+    const found = calls.map((call) => call.arguments[1])
+    expect(found).toEqual(names.flatMap((name) => [[...Buffer.from(name)], [...Buffer.from(name)]]))
+  })
+})
+
+describe('sizes and offsets', () => {
+  const readOf = (size: number, offset = 0n): Uint8Array =>
+    ReadIn.bytes({ handle: 0n, offset, size, readFlags: 0, lockOwner: 0n, flags: 0, padding })
+
+  test.each(['read', 'readdir', 'readdirplus'] as const)('%s: no more than was agreed on', (operation) => {
+    const sizes = [0, 1, 8191, 8192, 8193, 0xffff_ffff]
+    const replies = serveAll(
+      recording([operation], []),
+      sizes.map((size) => requestOf(Opcode[operation], {}, readOf(size))),
+      { maxWriteBytes: 8192 },
+    )
+    expect(replies.map(({ error }) => error)).toEqual([0, 0, 0, 0, EINVAL, EINVAL])
+  })
+
+  test('what is agreed on is whole pages', () => {
+    const sizes = [4096, 12288, 12289]
+    const replies = serveAll(
+      recording(['read'], []),
+      sizes.map((size) => requestOf(Opcode.read, {}, readOf(size))),
+      { maxWriteBytes: 8193 },
+    )
+    expect(replies.map(({ error }) => error)).toEqual([0, 0, EINVAL])
+  })
+
+  test('lseek: negative offsets', () => {
+    const calls: Call[] = []
+    const body = LseekIn.bytes({ handle: 0n, offset: -3n, whence: 4, padding })
+    serveAll(recording(['lseek'], calls), [requestOf(Opcode.lseek, {}, body)])
+    expect(calls[0]?.arguments).toEqual([1, 0, -3, 4])
+  })
+})
+
+describe('forget', () => {
+  const records = (...of: [node: bigint, count: bigint][]): Uint8Array[] =>
+    of.map(([node, count]) => ForgetOne.bytes({ node, count }))
+  const batch = (count: number): Uint8Array => BatchForgetIn.bytes({ count, padding })
+
+  /** What is forgotten; nothing is answered. */
+  function forgotten(...requests: Uint8Array[]): [number, number][] {
+    const found: [number, number][] = []
+    expect(serveAll({ forget: (...record) => found.push(record) }, requests)).toEqual([])
+    expect(serveAll({}, requests)).toEqual([])
+    return found
+  }
+
+  test('of one node, and of many', () => {
+    const one = requestOf(Opcode.forget, { node: BigInt(NODE) }, ForgetIn.bytes({ count: BigInt(OFFSET) }))
+    expect(forgotten(one)).toEqual([[NODE, OFFSET]])
+    const many = requestOf(
+      Opcode.batchForget,
+      { node: 0n },
+      batch(2),
+      ...records([BigInt(NODE), 1n], [3n, BigInt(OFFSET)]),
+    )
+    expect(forgotten(many)).toEqual([
+      [NODE, 1],
+      [3, OFFSET],
+    ])
+    expect(forgotten(requestOf(Opcode.batchForget, {}, batch(1), ...records([2n, 1n], [3n, 1n])))).toEqual([[2, 1]])
+  })
+
+  test('records that are not whole are passed over', () => {
+    expect(forgotten(requestOf(Opcode.forget, { node: 2n }))).toEqual([])
+    expect(forgotten(requestOf(Opcode.forget, { node: 2n }, new Uint8Array(7)))).toEqual([])
+    expect(forgotten(requestOf(Opcode.batchForget, {}, new Uint8Array(7)))).toEqual([])
+    expect(forgotten(requestOf(Opcode.batchForget, {}, batch(1)))).toEqual([])
+    const [first, second] = records([2n, 5n], [3n, 6n])
+    const cut = requestOf(Opcode.batchForget, {}, batch(2), first ?? batch(0), second?.subarray(0, 15) ?? batch(0))
+    expect(forgotten(cut)).toEqual([[2, 5]])
+  })
+
+  test('a count greater than what is there', () => {
+    const tooMany = requestOf(Opcode.batchForget, {}, batch(0xffff_ffff), ...records([2n, 5n]))
+    expect(forgotten(tooMany)).toEqual([[2, 5]])
+  })
+})
