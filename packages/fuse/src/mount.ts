@@ -186,7 +186,7 @@ function escapeOption(value: string): string {
 }
 
 /**
- * Whether the server of a FUSE mount is gone: stat(2) says ENOTCONN. With a live server stat may take for ever, and once
+ * Whether the server of a FUSE mount is gone: stat(2) says so. With a live server stat may take for ever, and once
  * the server has read the request it can't be killed; so a grandchild asks, which may be left behind. No answer in time
  * means that the mount is not dead.
  */
@@ -199,7 +199,8 @@ function isDead({ mountPoint }: MountEntry): boolean {
     timeout: STAT_MS_MAX,
     killSignal: 'SIGKILL',
   })
-  return /not connected/i.test(stdout) // glibc: "Transport endpoint is ...", musl: "Socket ..."
+  // ENOTCONN, glibc: "Transport endpoint is ...", musl: "Socket ..."; ECONNABORTED, if it died while it was asked
+  return /not connected|connection abort/i.test(stdout)
 }
 
 /** Runs a program to its end; what it printed on standard error is the output. */

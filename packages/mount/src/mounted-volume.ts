@@ -6,7 +6,16 @@
  * callers get errors.
  */
 
-import { mountFuse, newSessionMemory, Doorbell, findMount, RequestTable, Statistics, unmount } from '@cowherd/fuse'
+import {
+  Doorbell,
+  findMount,
+  MountError,
+  mountFuse,
+  newSessionMemory,
+  RequestTable,
+  Statistics,
+  unmount,
+} from '@cowherd/fuse'
 import type { MountEntry, OpenRequest, OperationStatistics, SessionMemory } from '@cowherd/fuse'
 import { closeSync, statfs } from 'node:fs'
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads'
@@ -23,6 +32,8 @@ export interface MountVolumeOptions {
   /** Options for the kernel: `ro`, `noatime`, `allow_other`, `default_permissions`, ... Reading only for now: `ro` is always set. */
   readonly kernelOptions?: readonly string[]
   readonly times?: Partial<CacheTimes>
+  /** Called when the volume is open and about to be mounted: from here on the process should not end without unmounting. */
+  readonly mounting?: () => void
   /** Told of what is worth knowing, before and while the volume is mounted. One sentence each. */
   readonly note?: (text: string) => void
 }
@@ -81,6 +92,7 @@ export async function mountVolume(options: MountVolumeOptions): Promise<MountedV
   port1.unref()
   const engine = new EngineThread(worker, options.note ?? (() => undefined))
   await engine.expect('opened')
+  options.mounting?.()
   let fd: number
   try {
     fd = mountFuse(options.directory, { source: options.source, subtype: SUBTYPE, options: kernelOptions })
@@ -105,11 +117,19 @@ export class MountedVolume {
   private readonly port: MessagePort
   private readonly engine: EngineThread
   private readonly startedMs = Date.now()
+  private readonly doorbell: Doorbell
+  /** As mounted: tells our mount from others on the same directory. */
+  private readonly ours: MountEntry | undefined
+  private isServed = true
+  private hasRung = false
+  private isAsking = false
   private nextId = 1
 
   constructor(options: MountVolumeOptions, fd: number, memory: SessionMemory, port: MessagePort, engine: EngineThread) {
     this.directory = options.directory
     this.source = options.source
+    this.ours = findMount(options.directory)
+    this.doorbell = new Doorbell(memory.doorbell)
     this.fd = fd
     this.memory = memory
     this.port = port
@@ -120,15 +140,32 @@ export class MountedVolume {
 
   /** The mount in the table of mounts; undefined if it is not there any more, or another lies over it. */
   get entry(): MountEntry | undefined {
-    return findMount(this.directory)
+    const { ours } = this
+    const present = findMount(this.directory)
+    return present?.major === ours?.major && present?.minor === ours?.minor ? present : undefined
   }
 
   /**
    * Unmounts, and leaves waiting for `ended` to the caller.
    * @throws MountError EBUSY if it is in use: it is served on then. `lazy` takes it out of sight, and it ends with its last user.
+   * EINVAL if it isn't there any more; a mount of somebody else on the directory is left alone.
    */
-  unmount(options: { readonly lazy?: boolean } = {}): Promise<void> {
-    return unmount(this.directory, options)
+  async unmount(options: { readonly lazy?: boolean } = {}): Promise<void> {
+    if (this.entry === undefined) throw new MountError('EINVAL', this.directory, 'not mounted any more')
+    await unmount(this.directory, options)
+  }
+
+  /**
+   * Wakes the engine if it sleeps, so that it comes by its messages and by what a debugger wants of it; as often as you like, also
+   * while it does not answer.
+   */
+  wake(): void {
+    if (!this.isServed || (this.hasRung && this.doorbell.isRung)) return
+    this.hasRung = this.doorbell.ring(this.fd)
+    if (this.hasRung || this.isAsking) return
+    // the kernel knows no file of ours to ask for: any request wakes the engine
+    this.isAsking = true
+    statfs(this.directory, () => (this.isAsking = false))
   }
 
   /** What the mount is doing. Never waits for long, whatever the engine is at. */
@@ -155,8 +192,7 @@ export class MountedVolume {
     const id = this.nextId++
     const answer = this.engine.stateOf(id, STATE_TIMEOUT_MS)
     this.port.postMessage({ kind: 'inspect', id })
-    // if the kernel knows no file of ours to ask for, any request wakes the engine
-    if (!new Doorbell(this.memory.doorbell).ring(this.fd)) statfs(this.directory, () => undefined)
+    this.wake()
     return answer
   }
 
@@ -164,9 +200,10 @@ export class MountedVolume {
     try {
       return await this.engine.end
     } catch (error) {
-      await unmount(this.directory, { lazy: true }).catch(() => undefined) // it may be gone
+      await this.unmount({ lazy: true }).catch(() => undefined) // it may be gone
       throw error
     } finally {
+      this.isServed = false
       closeSync(this.fd) // what still waits for an answer gets an error
       this.port.close()
     }
@@ -216,17 +253,9 @@ class EngineThread {
   }
 
   private hear(message: EngineMessage): void {
-    switch (message.kind) {
-      case 'note':
-        this.note(message.text)
-        return
-      case 'state':
-        this.states.get(message.id)?.(message.state)
-        return
-      case 'ready':
-        this.protocol = { minor: message.minor, features: message.features }
-        break
-    }
+    if (message.kind === 'note') this.note(message.text)
+    else if (message.kind === 'state') this.states.get(message.id)?.(message.state)
+    else if (message.kind === 'ready') this.protocol = { minor: message.minor, features: message.features }
     this.waiting.get(message.kind)?.()
   }
 }

@@ -59,13 +59,13 @@ export function registerMount(program: Command, context: Context): void {
 
 async function mount(context: Context, volume: string, directory: string, flags: Flags): Promise<void> {
   const plan = parseMountPlan(flags.options ?? [])
+  if (flags.inspect !== undefined) startInspector(context, flags.inspect)
   const devices = parseVolume(volume).map((path) => resolve(path))
   const source = joinVolume(devices)
   if (!plan.saysReadOnly && flags.reports !== true)
     context.note(`${directory}: mounted read only, writing is not there yet`)
   const passphrase = await passphraseOf(context, source, flags)
   if (flags.foreground === true || flags.inspect !== undefined) {
-    if (flags.inspect !== undefined) startInspector(context, flags.inspect)
     await inForeground(context, { devices, source, directory, plan, passphrase, flags })
     return
   }
@@ -119,7 +119,8 @@ async function inForeground(
       },
       messages,
       env: context.env,
-      ready: () => {
+      ready: (mounted) => {
+        if (flags.inspect !== undefined) setInterval(() => mounted.wake(), WAKE_MS).unref()
         if (report === undefined) return
         messages.redirect(
           flags.log === undefined ? systemLog() : (text) => writeSync(2, `${new Date().toISOString()} ${text}\n`),
@@ -140,6 +141,9 @@ async function passphraseOf(context: Context, volume: string, flags: Flags): Pro
   const { findPassphraseOf } = await import('../cli/opening.ts')
   return findPassphraseOf(context, volume, flags.passphraseFile)
 }
+
+/** The engine's thread sleeps in the kernel: a debugger reaches it when it is woken. */
+const WAKE_MS = 200
 
 function startInspector(context: Context, address: string | true): void {
   const [, host, port] = (address === true ? null : /^(?:(.*):)?(\d+)$/.exec(address)) ?? []

@@ -7,7 +7,7 @@ import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
 import { examples } from '../cli/help.ts'
 import { reach } from '../mount/control.ts'
-import { socketsOf } from '../mount/run-folder.ts'
+import { isRunning, removeSocket, socketsOf } from '../mount/run-folder.ts'
 
 export function registerUmount(program: Command, context: Context): void {
   const command = program
@@ -34,9 +34,13 @@ async function unmountOne(context: Context, directory: string, lazy: boolean): P
   if (entry.type !== 'fuse.cowherd') {
     throw new CommandError(ExitCode.incomplete, `${directory}: a mount of another kind (${entry.type})`)
   }
-  const peer = await reach(socketsOf(entry, context.env))
+  const sockets = socketsOf(entry, context.env)
+  const peer = await reach(sockets)
   try {
-    if (peer === undefined && clearStale(directory)) return
+    if (peer === undefined && clearStale(directory)) {
+      sockets.forEach(removeSocket)
+      return
+    }
     await unmount(directory, { lazy })
     if (peer !== undefined && !lazy) await untilGone(peer.pid, peer.gone)
   } finally {
@@ -47,14 +51,5 @@ async function unmountOne(context: Context, directory: string, lazy: boolean): P
 /** Waits until the process has closed its end of the connection, and then until it is no more. */
 async function untilGone(pid: number, closed: Promise<void>): Promise<void> {
   await closed
-  for (let tries = 0; tries < 500 && isThere(pid); tries++) await new Promise((resolve) => setTimeout(resolve, 10))
-}
-
-function isThere(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM'
-  }
+  for (let tries = 0; tries < 500 && isRunning(pid); tries++) await new Promise((resolve) => setTimeout(resolve, 10))
 }

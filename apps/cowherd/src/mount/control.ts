@@ -3,7 +3,6 @@
  * question, and each answer a line of JSON. The connection lasts as long as the process: its end tells that the process is gone.
  */
 
-import { unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 
@@ -12,13 +11,8 @@ export type Answer = (question: string) => Promise<unknown>
 
 const QUESTION_BYTES_MAX = 4096
 
-/** Listens on `path`, in place of what a process that is gone has left there. */
+/** Listens on `path`, where nothing is yet. */
 export async function listen(path: string, answer: Answer): Promise<Server> {
-  try {
-    unlinkSync(path)
-  } catch {
-    // nothing was there
-  }
   const server = createServer((socket) => {
     socket.unref() // whoever waits for our end is not to keep us from it
     socket.on('error', () => socket.destroy())

@@ -29,6 +29,11 @@ export class MountMessages {
     this.#write = write
   }
 
+  /** The same, unless it is among those kept: a damaged place is read again and again. */
+  noteOnce(text: string): void {
+    if (!this.#kept.some((message) => message.text === text)) this.note(text)
+  }
+
   note(text: string): void {
     if (this.#kept.length === KEPT) this.#kept.shift()
     this.#kept.push({ time: new Date().toISOString(), text })

@@ -1,21 +1,31 @@
 /**
- * Where a running mount can be reached: a socket for each, in a folder that only its owner can enter. Its name is the mount's device
- * number, which /proc/self/mountinfo tells for any directory.
+ * Where a running mount can be reached: a socket for each, in a folder that only its owner can enter. Its name has the mount's device
+ * number, which /proc/self/mountinfo tells for any directory, and the process: the number is free for the next mount a moment before the
+ * process is gone.
  *
  *     root          /run/cowherd
  *     other users   $XDG_RUNTIME_DIR/cowherd or, where there is none, /tmp/cowherd-UID
  */
 
-import { lstatSync, mkdirSync } from 'node:fs'
+import { lstatSync, mkdirSync, readdirSync, readFileSync, unlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { MountEntry } from '@cowherd/fuse'
 
-/** The socket of a mount of our own; its folder is made. Undefined if no folder is to be had. */
+/**
+ * Where a mount of our own may make its socket; its folder is made, and sockets of processes that were killed are cleared away. Undefined
+ * if no folder is to be had.
+ */
 export function ownSocket(entry: MountEntry, env: Readonly<Record<string, string | undefined>>): string | undefined {
   const uid = process.geteuid?.() ?? 0
   const folder = foldersOf(uid, env).find((each) => isOurs(each, uid, true))
-  return folder === undefined ? undefined : join(folder, socketName(entry))
+  if (folder === undefined) return undefined
+  for (const name of readdirSync(folder)) {
+    const socket = SOCKET.exec(name)
+    const isLeft = socket !== null && (socket[1] === deviceOf(entry) || !isRunning(Number(socket[2])))
+    if (isLeft) removeSocket(join(folder, name))
+  }
+  return join(folder, `mount-${deviceOf(entry)}-${process.pid}.sock`)
 }
 
 /** Where the socket of anyone's mount may be. Folders that others than its owner could have made are passed over. */
@@ -25,7 +35,42 @@ export function socketsOf(entry: MountEntry, env: Readonly<Record<string, string
   )
   return foldersOf(uid, env)
     .filter((folder) => isOurs(folder, uid, false))
-    .map((folder) => join(folder, socketName(entry)))
+    .flatMap((folder) => namesIn(folder).map((name) => join(folder, name)))
+    .filter((path) => SOCKET.exec(basename(path))?.[1] === deviceOf(entry))
+}
+
+/** Removes a socket; it may be gone. */
+export function removeSocket(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch {
+    // somebody was faster, or may do it
+  }
+}
+
+/** Whether a process runs. One that has ended and waits for its parent to notice doesn't: init may take its time. */
+export function isRunning(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
+  } catch {
+    return false
+  }
+}
+
+const SOCKET = /^mount-(\d+-\d+)-(\d+)\.sock$/
+
+function deviceOf({ major, minor }: MountEntry): string {
+  return `${major}-${minor}`
+}
+
+/** Nothing where we may not look: the mount is another user's. */
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
 }
 
 function foldersOf(uid: number, env: Readonly<Record<string, string | undefined>>): string[] {
@@ -48,8 +93,4 @@ function isOurs(folder: string, uid: number, make: boolean): boolean {
   } catch {
     return false
   }
-}
-
-function socketName({ major, minor }: MountEntry): string {
-  return `mount-${major}-${minor}.sock`
 }

@@ -9,17 +9,16 @@
 
 import { spawnSync } from 'node:child_process'
 import type { Server } from 'node:net'
-import { unlinkSync } from 'node:fs'
 import { MountError } from '@cowherd/fuse'
 import { EngineError, mountVolume, type MountedVolume, type MountVolumeOptions } from '@cowherd/mount'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
 import { listen } from './control.ts'
 import { inspectionText } from './inspection-text.ts'
 import type { MountMessages } from './messages.ts'
-import { ownSocket } from './run-folder.ts'
+import { ownSocket, removeSocket } from './run-folder.ts'
 
 export interface ServeOptions {
-  readonly mount: Omit<MountVolumeOptions, 'note'>
+  readonly mount: Omit<MountVolumeOptions, 'note' | 'mounting'>
   readonly messages: MountMessages
   readonly env: Readonly<Record<string, string | undefined>>
   /** Called when the mount stands. */
@@ -29,25 +28,51 @@ export interface ServeOptions {
 /** Mounts and serves to the end. Throws CommandError if it can't be mounted, or when the engine has failed. */
 export async function serve(options: ServeOptions): Promise<void> {
   const { messages, env } = options
-  const mounted = await mounting(() => mountVolume({ ...options.mount, note: (text) => messages.note(text) }))
-  const off = guard(mounted, messages)
-  const control = await openControl(mounted, messages, env)
+  const signals = new HeldSignals()
+  const note = (text: string): void => messages.noteOnce(text)
+  const mounted = await mountVolume({ ...options.mount, note, mounting: () => signals.hold() })
+    .catch((error: unknown) => {
+      throw failure(error)
+    })
+    .finally(() => signals.release())
+  const { entry } = mounted
+  const socket = entry === undefined ? undefined : ownSocket(entry, env)
+  const removeOwn = (): void => {
+    if (socket !== undefined) removeSocket(socket)
+  }
+  const off = guard(mounted, messages, removeOwn)
+  signals.raise()
+  const control = socket === undefined ? undefined : await openControl(socket, mounted, messages)
   try {
     options.ready?.(mounted)
     await mounted.ended
   } catch (error) {
     throw failure(error)
   } finally {
+    removeOwn()
     control?.close()
     off()
   }
 }
 
-async function mounting(action: () => Promise<MountedVolume>): Promise<MountedVolume> {
-  try {
-    return await action()
-  } catch (error) {
-    throw failure(error)
+/** Keeps signals that come while it is being mounted: one that ended the process then would leave a mount that nobody serves. */
+class HeldSignals {
+  #held: NodeJS.Signals | undefined
+  readonly #keep = (signal: NodeJS.Signals): void => {
+    this.#held = signal
+  }
+
+  hold(): void {
+    for (const signal of STOP_SIGNALS) process.on(signal, this.#keep)
+  }
+
+  release(): void {
+    for (const signal of STOP_SIGNALS) process.off(signal, this.#keep)
+  }
+
+  /** Sends the last one that was held again. */
+  raise(): void {
+    if (this.#held !== undefined) process.kill(process.pid, this.#held)
   }
 }
 
@@ -65,27 +90,11 @@ function failure(error: unknown): unknown {
 /** Errors of Node and of the language: not of a volume. */
 const OURS: ReadonlySet<string> = new Set(['Error', 'TypeError', 'RangeError', 'ReferenceError', 'SyntaxError'])
 
-async function openControl(
-  mounted: MountedVolume,
-  messages: MountMessages,
-  env: ServeOptions['env'],
-): Promise<Pick<Server, 'close'> | undefined> {
-  const { entry } = mounted
-  const path = entry === undefined ? undefined : ownSocket(entry, env)
-  if (path === undefined) return undefined
+async function openControl(path: string, mounted: MountedVolume, messages: MountMessages): Promise<Server | undefined> {
   try {
-    const server = await listen(path, async (question) =>
+    return await listen(path, async (question) =>
       question === 'inspect' ? { ...(await mounted.inspect()), messages: messages.kept } : undefined,
     )
-    const close = (): Server => {
-      try {
-        unlinkSync(path)
-      } catch {
-        // somebody was faster
-      }
-      return server.close()
-    }
-    return { close }
   } catch (error) {
     messages.note(`the mount can't be inspected: ${error instanceof Error ? error.message : String(error)}`)
     return undefined
@@ -94,12 +103,18 @@ async function openControl(
 
 const STOP_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
-/** Sets the handlers of signals and of errors that nobody caught. Returns what takes them away. */
-function guard(mounted: MountedVolume, messages: MountMessages): () => void {
+/**
+ * Sets the handlers of signals and of errors that nobody caught; `cleanUp` is called before such an error ends the process. Returns what
+ * takes them away.
+ */
+function guard(mounted: MountedVolume, messages: MountMessages, cleanUp: () => void): () => void {
   let stops = 0
   const stop = (): void => {
     stops++
-    if (stops > 2) process.kill(process.pid, 'SIGKILL')
+    if (stops > 2) {
+      cleanUp()
+      process.kill(process.pid, 'SIGKILL')
+    }
     const lazy = stops === 2
     mounted.unmount({ lazy }).catch((error: unknown) => {
       const why = error instanceof Error ? error.message : String(error)
@@ -112,9 +127,14 @@ function guard(mounted: MountedVolume, messages: MountMessages): () => void {
   }
   const crash = (error: unknown): void => {
     messages.note(`a bug in cowherd: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
-    const [program, ...words] = process.geteuid?.() === 0 ? ['umount', '-l', '-i'] : ['fusermount3', '-u', '-z']
-    spawnSync(program, [...words, '--', mounted.directory], { timeout: 10_000 })
-    process.kill(process.pid, 'SIGKILL')
+    const [program, ...words] = process.geteuid?.() === 0 ? ['umount', '-c', '-l', '-i'] : ['fusermount3', '-u', '-z']
+    try {
+      const { entry } = mounted
+      if (entry !== undefined) spawnSync(program, [...words, '--', entry.mountPoint], { timeout: 10_000 })
+      cleanUp()
+    } finally {
+      process.kill(process.pid, 'SIGKILL')
+    }
   }
   for (const signal of STOP_SIGNALS) process.on(signal, stop)
   process.on('SIGUSR2', inspect)

@@ -7,8 +7,15 @@ import { fileURLToPath } from 'node:url'
 
 const APP = fileURLToPath(new URL('../..', import.meta.url))
 
-/** Path of the built program; builds it first where it is not up to date (a second where it is). */
+let built: string | undefined
+
+/** Path of the built program; builds it first where it is not up to date (a second where it is, once in a process). */
 export function builtProgram(): string {
+  built ??= build()
+  return built
+}
+
+function build(): string {
   const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc')
   const { stdout } = spawnSync(process.execPath, [compiler, '-b', APP])
   const program = `${APP}dist/main.js`

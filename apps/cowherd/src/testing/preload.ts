@@ -1,0 +1,31 @@
+/**
+ * Faults for the built program: a module that Node loads before it, in each of its threads, which makes the next call fail. The program
+ * itself has no hook for that. Only the unbundled program takes it, whose packages are modules.
+ */
+
+import { writeFileSync } from 'node:fs'
+import { builtProgram } from './built.ts'
+
+/** Writes the module to `file`. Returns the environment that loads it. */
+export function preload(file: string, source: string): Record<string, string> {
+  writeFileSync(file, source)
+  return { NODE_OPTIONS: `--import=file://${file}` }
+}
+
+/** FileSystem.readlink has a bug. */
+export function bugInReadlink(): string {
+  return `
+    const fs = await import('${packageOf('fs')}')
+    fs.FileSystem.prototype.readlink = () => { throw new TypeError('provoked') }
+  `
+}
+
+/** The main thread throws at SIGWINCH what nobody catches. */
+export const BUG_IN_MAIN_THREAD = `
+  import { isMainThread } from 'node:worker_threads'
+  if (isMainThread) process.on('SIGWINCH', () => { throw new TypeError('provoked') })
+`
+
+function packageOf(name: string): string {
+  return new URL(`../../../packages/${name}/dist/index.js`, `file://${builtProgram()}`).href
+}

@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest'
+import { HandleCache } from './handle-cache.ts'
+
+function counted(limit: number) {
+  const made: number[] = []
+  const cache = new HandleCache(limit, (node) => {
+    made.push(node)
+    return { node }
+  })
+  return { cache, made }
+}
+
+test('what belongs to a node is made once', () => {
+  const { cache, made } = counted(2)
+  const first = cache.get(1)
+  cache.get(2)
+  expect(cache.get(1)).toBe(first)
+  expect(made).toEqual([1, 2])
+  expect(cache.size).toBe(2)
+})
+
+test('the least recently used is given up', () => {
+  const { cache, made } = counted(2)
+  for (const node of [1, 2, 1, 3, 1, 2]) expect(cache.get(node)).toEqual({ node })
+  expect(made).toEqual([1, 2, 3, 2])
+  expect(cache.size).toBe(2)
+})
+
+test('what is dropped is made anew', () => {
+  const { cache, made } = counted(2)
+  cache.get(1)
+  cache.drop(1)
+  cache.drop(7)
+  expect(cache.size).toBe(0)
+  cache.get(1)
+  expect(made).toEqual([1, 1])
+})
+
+test('what can not be made is not kept', () => {
+  let isBroken = true
+  const cache = new HandleCache(1, (node) => {
+    if (isBroken) throw new Error('broken')
+    return node
+  })
+  expect(() => cache.get(5)).toThrow('broken')
+  isBroken = false
+  expect(cache.get(5)).toBe(5)
+})
