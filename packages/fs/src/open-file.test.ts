@@ -96,6 +96,11 @@ test('what can be read before the damage is read', () => {
   expect(() => file.read(8 * 512, target)).toThrow('lost')
   expect(() => file.read(20 * 512, target)).toThrow('damaged')
   expect(file.read(24 * 512, target)).toBe(8 * 512)
+  // all or nothing
+  expect(() => file.readFully(0, target)).toThrow('lost')
+  expect(file.readFully(0, target.subarray(0, 8 * 512))).toBe(8 * 512)
+  expect(file.readFully(28 * 512, target)).toBe(4 * 512)
+  expect(file.readFully(40 * 512, target)).toBe(0)
 })
 
 test('overlapping extents and keys of unknown types are damage', () => {

@@ -65,6 +65,14 @@ export class OpenFile {
     return Math.max(done, 0)
   }
 
+  /** The same, but all or nothing: less than `target` holds only at the end of the file. Throws DataError (EIO) for any damage. */
+  readFully(offset: number, target: Uint8Array): number {
+    const wanted = Math.min(target.length, this.size - offset)
+    let done = this.read(offset, target)
+    while (done < wanted) done += this.read(offset + done, target.subarray(done))
+    return done
+  }
+
   /** Start of the first data at or behind `offset`, or -1 if there is none: SEEK_DATA of lseek(2). Damaged data is data. */
   seekData(offset: number): number {
     const { keys } = this

@@ -103,13 +103,8 @@ export class VolumeOperations implements Operations {
 
   read(request: Request, node: number, _handle: number, offset: number, size: number): void {
     if (!this.nodes.has(node)) return void request.error('ESTALE')
-    const file = this.files.get(node)
-    const data = request.data(size)
-    const wanted = Math.min(size, file.size - offset)
-    let done = file.read(offset, data)
     // the kernel takes less than it wanted for the end of the file, and shortens it: where damage is, all must fail, and it asks for less
-    while (done < wanted) done += file.read(offset + done, data.subarray(done))
-    request.sendData(done)
+    request.sendData(this.files.get(node).readFully(offset, request.data(size)))
   }
 
   lseek(request: Request, node: number, _handle: number, offset: number, whence: number): void {
