@@ -1,0 +1,15 @@
+/** Primitives for threads that share memory: the door of this room. */
+
+export * from './completion.ts'
+export * from './condition.ts'
+export { checkLockOrder, LockOrderError, newLockOrder } from './lock-order.ts'
+export * from './mutex.ts'
+export * from './once.ts'
+export type { SharedPlace } from './place.ts'
+export * from './rw-semaphore.ts'
+export * from './semaphore.ts'
+export * from './sequence-lock.ts'
+export * from './six-lock.ts'
+export * from './sync-error.ts'
+export { ThreadRegistry } from './threads.ts'
+export * from './wait-queue.ts'
