@@ -5,6 +5,10 @@ import { Interrupted } from './cli/exit-code.ts'
 import { outputTo } from './cli/output.ts'
 import { run } from './cli/program.ts'
 import { isatty } from 'node:tty'
+import { setFlagsFromString } from 'node:v8'
+
+// By itself V8 lets three times as much garbage lie as there is memory in use, 40 MB here; half as much costs no time to speak of.
+setFlagsFromString('--heap-growing-percent=50')
 
 try {
   process.exitCode = await run(process.argv.slice(2), {

@@ -214,7 +214,7 @@ export class Volume {
     for (const note of selection.notes) this.noteOnce(note)
     const next = Number(selection.newest) + 1
     blacklist = [...blacklist.filter(([start]) => start < next), [next, ENDLESS]]
-    const keys = new JournalKeys()
+    const keys = new JournalKeys(norecovery ? 0 : selection.entries.reduce((sum, { bytes }) => sum + bytes, 0))
     for (const entry of selection.entries) this.takeEntry(entry, roots, norecovery ? undefined : keys)
     keys.seal()
     return { roots, blacklist, keys: norecovery ? undefined : keys }

@@ -8,12 +8,13 @@
  *     const ref = fs.resolve('docs/readme.txt')
  *     const file = fs.open(ref)
  *     file.read(0, buffer)
+ *     file.close()
  *
  * All calls are synchronous. They throw VolumeError: ENOENT, ENOTDIR, ELOOP ... for requests, EIO for damage.
  */
 
 import { BtreeId, KeyError, VolumeError, setBpos } from '@cowherd/db'
-import type { Bpos, Named } from '@cowherd/db'
+import type { Bpos, KeyCursor, Named } from '@cowherd/db'
 import { decodeUtf8, encodeUtf8 } from '@cowherd/kernel-lib'
 import { Attributes } from './attributes.ts'
 import type { Attribute } from './attributes.ts'
@@ -68,6 +69,8 @@ export class FileSystem {
   /** The directory of the last lookup: its seed and its kind of hash never change. */
   private readonly lastDirectory: { readonly ref: NodeRef; readonly inode: Inode }
   private readonly scratch: Inode
+  /** Of the file closed last, over the extents that a snapshot sees: a cursor takes 2 KiB, most files are looked at but once. */
+  private spareCursor: { readonly snapshot: number; readonly cursor: KeyCursor } | undefined
 
   constructor(volume: VolumeAccess, subvolume: number) {
     const { timeBaseNs, timePrecisionNs } = volume.superblock
@@ -139,7 +142,9 @@ export class FileSystem {
     if (!inode.isSymlink) throw new VolumeError('EINVAL', who, 'is not a symbolic link')
     if (inode.size > SYMLINK_BYTES_MAX) throw new KeyError('EIO', who, `a symbolic link of ${inode.size} bytes`)
     const target = new Uint8Array(inode.size)
-    const length = this.openData(ref, inode.size, who).read(0, target)
+    const file = this.openData(ref, inode.size, who)
+    const length = file.read(0, target)
+    file.close()
     const end = target.indexOf(0)
     return target.subarray(0, end < 0 ? length : Math.min(end, length))
   }
@@ -227,8 +232,14 @@ export class FileSystem {
 
   private openData(ref: Readonly<NodeRef>, size: number, who: Named): OpenFile {
     const { snapshot } = this.subvolumes.view(ref.subvolume)
-    const cursor = this.volume.snapshotCursor(BtreeId.extents, snapshot)
-    return new OpenFile(this.volume, new NodeRef().copy(ref), size, cursor, who)
+    const { spareCursor } = this
+    const isFit = spareCursor?.snapshot === snapshot
+    const cursor = isFit ? spareCursor.cursor : this.volume.snapshotCursor(BtreeId.extents, snapshot)
+    if (isFit) this.spareCursor = undefined
+    const takeBack = (cursor: KeyCursor): void => {
+      this.spareCursor = { snapshot, cursor }
+    }
+    return new OpenFile(this.volume, new NodeRef().copy(ref), size, cursor, who, takeBack)
   }
 
   private findInode(ref: Readonly<NodeRef>, inode: Inode): boolean {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import fc from 'fast-check'
 import { BtreeId } from '@cowherd/db'
 import { openFileSystem } from './file-system.ts'
@@ -54,6 +54,27 @@ test('extents, holes, reservations, inline data', () => {
   for (let i = 0; i < 8 * 512; i++) expected[i] = patternByte(1, i)
   expected.set([0x4c, 0x61, 0x61, 0x61, 0x61, 0x61, 0x61], 32 * 512)
   expect(same(bytes, expected)).toBe(true)
+})
+
+test('a closed file can not be read, and the next one takes its memory', () => {
+  const volume = volumeWith(16 * 512)
+    .putExtent(FILE, 8, 8, 1)
+    .putExtent(FILE, 16, 8, 2)
+  volume.putInode(FILE + 1, { mode: 0o100644, size: 4096n }).putExtent(FILE + 1, 8, 8, 3)
+  const cursors = vi.spyOn(volume, 'snapshotCursor')
+  const fs = openFileSystem(volume)
+  const [first, other] = [fs.open(REF), fs.open(NodeRef.of(1, 0, FILE + 1))]
+  const both = [whole(first), whole(other)]
+  const before = cursors.mock.calls.length
+  first.close()
+  first.close()
+  const again = fs.open(NodeRef.of(1, 0, FILE + 1))
+  expect(cursors.mock.calls.length).toBe(before)
+  expect(same(whole(again), both[1])).toBe(true)
+  expect(() => first.read(0, new Uint8Array(1))).toThrow('the file is closed')
+  expect(() => first.seekData(0)).toThrow('the file is closed')
+  expect(same(whole(other), both[1])).toBe(true) // which is still open, and has a cursor of its own
+  expect(same(whole(fs.open(REF)), both[0])).toBe(true)
 })
 
 test('bytes at and past the end are never returned', () => {

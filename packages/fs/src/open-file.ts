@@ -6,8 +6,8 @@
  * where on that key is the first, so reading on needs no search, and a file is read extent by extent without a copy in between.
  */
 
-import { BtreeId, DataError, KEY_BYTES, VolumeError, setBpos } from '@cowherd/db'
-import type { Bpos, Key, KeyCursor, Named } from '@cowherd/db'
+import { BtreeId, DataError, Key, KEY_BYTES, VolumeError, setBpos } from '@cowherd/db'
+import type { Bpos, KeyCursor, Named } from '@cowherd/db'
 import { INDIRECT_INLINE_DATA, INDIRECT_INLINE_DATA_AT } from './key-types/indirect-inline-data.ts'
 import { INLINE_DATA } from './key-types/inline-data.ts'
 import { REFLINK_P, reflinkIndex } from './key-types/reflink-p.ts'
@@ -36,14 +36,34 @@ export class OpenFile {
   private readonly who: Named
   private readonly keys: RangeKeys
   private shared: RangeKeys | undefined
+  private takeBack: ((cursor: KeyCursor) => void) | undefined
 
-  /** `cursor` is the file's own, over the extents that its subvolume sees; `who` names the file in messages. */
-  constructor(volume: VolumeAccess, ref: Readonly<NodeRef>, size: number, cursor: KeyCursor, who: Named) {
+  /**
+   * `cursor` is the file's own, over the extents that its subvolume sees, until `takeBack` gets it; `who` names the file in messages.
+   */
+  constructor(
+    volume: VolumeAccess,
+    ref: Readonly<NodeRef>,
+    size: number,
+    cursor: KeyCursor,
+    who: Named,
+    takeBack?: (cursor: KeyCursor) => void,
+  ) {
     this.volume = volume
+    this.takeBack = takeBack
     this.ref = ref
     this.size = size
     this.who = who
     this.keys = new RangeKeys(cursor, ref.inodeHi, ref.inodeLo, who)
+  }
+
+  /**
+   * Gives its memory to the next file that is opened; what is not closed is left to the garbage collector. Nothing can be read after.
+   */
+  close(): void {
+    const { takeBack } = this
+    this.takeBack = undefined
+    takeBack?.(this.keys.close())
   }
 
   /**
@@ -179,7 +199,7 @@ export class OpenFile {
 /** The keys with ranges of one inode number: of a file, or of the shared address space. */
 class RangeKeys {
   readonly key: Key
-  private readonly cursor: KeyCursor
+  private cursor: KeyCursor
   private readonly inodeHi: number
   private readonly inodeLo: number
   private readonly who: Named
@@ -198,6 +218,14 @@ class RangeKeys {
     this.inodeHi = inodeHi
     this.inodeLo = inodeLo
     this.who = who
+  }
+
+  /** Gives the cursor away. */
+  close(): KeyCursor {
+    const { cursor } = this
+    this.cursor = CLOSED
+    this.end = UNKNOWN
+    return cursor
   }
 
   /** Goes to the key that covers `sector`, or else to the first one behind it. False if there is none. */
@@ -224,6 +252,12 @@ class RangeKeys {
     this.end = isOurs ? key.offset : Infinity
     return isOurs
   }
+}
+
+const CLOSED: KeyCursor = { key: new Key(), seek: throwClosed, next: throwClosed }
+
+function throwClosed(): never {
+  throw new RangeError('the file is closed')
 }
 
 function isData(type: number): boolean {

@@ -5,9 +5,9 @@
  */
 
 import { VolumeError } from '@cowherd/db'
-import { FIRST_NAME } from './directory.ts'
 import type { FileSystem } from './file-system.ts'
 import type { Inode } from './inode.ts'
+import { Listing } from './listing.ts'
 import { NodeRef } from './node-ref.ts'
 
 /** One file on the walk. All of it is valid until the walk goes on: it fills the same objects again. */
@@ -20,8 +20,6 @@ export interface WalkEntry {
   readonly depth: number
   readonly ref: Readonly<NodeRef>
   readonly inode: Inode
-  /** True from the second name of a file with several on. */
-  readonly isAnotherLink: boolean
 }
 
 export interface WalkVisitor {
@@ -40,6 +38,10 @@ export function walk(fs: FileSystem, visitor: WalkVisitor, start: Readonly<NodeR
 }
 
 const NO_NAME = new Uint8Array(0)
+const SLASH = 0x2f
+/** Bounds the names that are kept of all directories on the way; each may keep LISTING_BYTES_MIN, however many there are. */
+const LISTINGS_BYTES = 16 << 20
+const LISTING_BYTES_MIN = 64 << 10
 
 /** A directory on the way from the start to where the walk is. */
 interface Level {
@@ -47,7 +49,6 @@ interface Level {
   readonly listing: Listing
   readonly path: Uint8Array
   readonly name: Uint8Array
-  index: number
 }
 
 /** A walk that its owner drives, for work that has to pause: each step looks at one file at most. */
@@ -57,8 +58,7 @@ export class TreeWalk {
   private readonly inode: Inode
   private readonly levels: Level[] = []
   private start: NodeRef | undefined
-  /** Files with several links that were met. */
-  private readonly links = new Set<string>()
+  private pathBytes = new Uint8Array(0)
   /** Directories that were entered by another name than the one they point back to. */
   private readonly strays = new Set<string>()
 
@@ -79,22 +79,30 @@ export class TreeWalk {
       this.visit(NO_NAME, NO_NAME, start, this.inode, true)
     } else if (level === undefined) {
       return false
-    } else if (level.index === level.listing.count) {
+    } else if (this.advance(level)) {
+      this.stepInto(level)
+    } else {
       levels.pop()
       this.leave(level, levels.length)
-    } else {
-      this.stepInto(level)
     }
     return levels.length > 0
   }
 
-  /** Looks at the next entry of a directory. */
+  /** Goes to the next entry of a directory. False at its end, or where it can't be read any further. */
+  private advance({ listing, path }: Level): boolean {
+    try {
+      return listing.next()
+    } catch (error) {
+      this.fail(path, error)
+      return false
+    }
+  }
+
+  /** Looks at an entry of a directory. */
   private stepInto(level: Level): void {
     const { listing } = level
-    const index = listing.order[level.index++]
-    const name = listing.name(index)
-    const path = level.path.length === 0 ? name : joined(level.path, name)
-    const ref = listing.target(index)
+    const { name, target: ref } = listing
+    const path = level.path.length === 0 ? name : this.joined(level.path, name)
     const { inode } = this
     try {
       this.fs.getattr(ref, inode)
@@ -102,7 +110,7 @@ export class TreeWalk {
       this.fail(path, error)
       return
     }
-    const isHome = listing.offsetHi[index] === inode.dirOffsetHi && listing.offsetLo[index] === inode.dirOffsetLo
+    const isHome = listing.offsetHi === inode.dirOffsetHi && listing.offsetLo === inode.dirOffsetLo
     const pointsHere = isHome && level.ref.inodeHi === inode.dirHi && level.ref.inodeLo === inode.dirLo
     this.visit(path, name, ref, inode, pointsHere || (inode.dirHi === 0 && inode.dirLo === 0))
   }
@@ -110,8 +118,7 @@ export class TreeWalk {
   private visit(path: Uint8Array, name: Uint8Array, ref: NodeRef, inode: Inode, pointsHere: boolean): void {
     const { levels } = this
     const depth = levels.length
-    const isAnotherLink = !inode.isDirectory && inode.linkCount > 1 && !isNew(this.links, ref)
-    const wanted = this.visitor.visit({ path, name, depth, ref, inode, isAnotherLink })
+    const wanted = this.visitor.visit({ path, name, depth, ref, inode })
     if (!inode.isDirectory || wanted === false) return
     // A directory has one name, and points back to it. With another one it may be part of a circle.
     const isCircle = levels.some((level) => level.ref.equals(ref))
@@ -120,112 +127,39 @@ export class TreeWalk {
       return
     }
     try {
-      levels.push({ ref, listing: new Listing(this.fs, ref), path, name, index: 0 })
+      levels.push({ ref, listing: new Listing(this.fs, ref, this.room()), path: path.slice(), name: name.slice() })
     } catch (error) {
       this.fail(path, error)
     }
+  }
+
+  /** Bytes that the next listing may take: what the directories above have left, and half of that for those below. */
+  private room(): number {
+    const taken = this.levels.reduce((sum, { listing }) => sum + listing.bytes, 0)
+    return Math.max(LISTING_BYTES_MIN, (LISTINGS_BYTES - taken) / 2)
   }
 
   private leave(level: Level, depth: number): void {
     if (this.visitor.leave === undefined) return
     const { path, name, ref } = level
     this.fs.getattr(ref, this.inode)
-    this.visitor.leave({ path, name, depth, ref, inode: this.inode, isAnotherLink: false })
+    this.visitor.leave({ path, name, depth, ref, inode: this.inode })
+  }
+
+  private joined(path: Uint8Array, name: Uint8Array): Uint8Array {
+    const length = path.length + 1 + name.length
+    if (length > this.pathBytes.length) this.pathBytes = new Uint8Array(2 * length)
+    const whole = this.pathBytes
+    whole.set(path)
+    whole[path.length] = SLASH
+    whole.set(name, path.length + 1)
+    return whole.subarray(0, length)
   }
 
   private fail(path: Uint8Array, error: unknown): void {
     if (!(error instanceof VolumeError)) throw error
     this.visitor.fail(path, error)
   }
-}
-
-/** The names of one directory with what they lead to, packed: about 40 bytes and the name for each. */
-class Listing {
-  count = 0
-  /** Indexes of the entries in the order of their names. */
-  readonly order: Uint32Array
-  offsetHi = new Uint32Array(16)
-  offsetLo = new Uint32Array(16)
-  private subvolume = new Uint32Array(16)
-  private inodeHi = new Uint32Array(16)
-  private inodeLo = new Uint32Array(16)
-  /** Where the names start in `names`; one more at the end. */
-  private starts = new Uint32Array(17)
-  private names = new Uint8Array(256)
-
-  constructor(fs: FileSystem, directory: NodeRef) {
-    const reader = fs.openDirectory(directory)
-    for (let found = reader.seek(0, FIRST_NAME); found; found = reader.next()) {
-      const { target } = reader
-      if (this.count === this.inodeLo.length) this.grow()
-      const { count } = this
-      this.offsetHi[count] = reader.offsetHi
-      this.offsetLo[count] = reader.offsetLo
-      this.subvolume[count] = target.subvolume
-      this.inodeHi[count] = target.inodeHi
-      this.inodeLo[count] = target.inodeLo
-      this.addName(reader.name)
-    }
-    const { names, starts } = this
-    this.order = Uint32Array.from({ length: this.count }, (_, i) => i)
-    this.order.sort((a, b) => compareBytes(names, starts[a], starts[a + 1], starts[b], starts[b + 1]))
-  }
-
-  /** The name in memory of its own. */
-  name(index: number): Uint8Array {
-    return this.names.slice(this.starts[index], this.starts[index + 1])
-  }
-
-  target(index: number): NodeRef {
-    return NodeRef.of(this.subvolume[index], this.inodeHi[index], this.inodeLo[index])
-  }
-
-  private addName(name: Uint8Array): void {
-    const start = this.starts[this.count]
-    const end = start + name.length
-    if (end > this.names.length) {
-      const larger = new Uint8Array(Math.max(end, this.names.length * 2))
-      larger.set(this.names)
-      this.names = larger
-    }
-    this.names.set(name, start)
-    this.count++
-    this.starts[this.count] = end
-  }
-
-  private grow(): void {
-    const size = this.inodeLo.length * 2
-    this.offsetHi = enlarged(this.offsetHi, size)
-    this.offsetLo = enlarged(this.offsetLo, size)
-    this.subvolume = enlarged(this.subvolume, size)
-    this.inodeHi = enlarged(this.inodeHi, size)
-    this.inodeLo = enlarged(this.inodeLo, size)
-    this.starts = enlarged(this.starts, size + 1)
-  }
-}
-
-function enlarged(array: Uint32Array, size: number): Uint32Array<ArrayBuffer> {
-  const larger = new Uint32Array(size)
-  larger.set(array)
-  return larger
-}
-
-/** Compares `bytes[a, aEnd)` with `bytes[b, bEnd)` as strcmp(3) does. */
-function compareBytes(bytes: Uint8Array, a: number, aEnd: number, b: number, bEnd: number): number {
-  const length = Math.min(aEnd - a, bEnd - b)
-  for (let i = 0; i < length; i++) {
-    const difference = bytes[a + i] - bytes[b + i]
-    if (difference !== 0) return difference
-  }
-  return aEnd - a - (bEnd - b)
-}
-
-function joined(path: Uint8Array, name: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(path.length + 1 + name.length)
-  whole.set(path)
-  whole[path.length] = 0x2f
-  whole.set(name, path.length + 1)
-  return whole
 }
 
 /** Adds the file to the set; false if it was there. */

@@ -14,7 +14,7 @@ import { vm } from './vm.ts'
 
 export const referee = { available, bcachefs, fsck, vm, manifest }
 
-export type { FsckVerdict, ToolOptions, Verdict } from './bcachefs.ts'
+export type { FsckVerdict, Verdict } from './bcachefs.ts'
 export type { Job, JobResult, MachineOptions, MachineResult } from './vm.ts'
 export { needPlace, type Place } from './place.ts'
-export { RefereeError } from './run.ts'
+export { RefereeError, type RunOptions } from './run.ts'

@@ -2,7 +2,7 @@
 
 import { mkdirSync, statSync } from 'node:fs'
 import type { Command } from 'commander'
-import { walk, type FileSystem } from '@cowherd/fs'
+import { walk, type FileSystem, type WalkEntry } from '@cowherd/fs'
 import { loadNative } from '@cowherd/shim'
 import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode, Interrupted } from '../cli/exit-code.ts'
@@ -122,9 +122,7 @@ function makeDirectory(path: string): boolean {
 function sizeOf(fs: FileSystem, files: readonly NamedFile[]): number {
   let size = 0
   for (const { ref } of files) {
-    const visit = ({ inode, isAnotherLink }: Parameters<Parameters<typeof walk>[1]['visit']>[0]): void => {
-      if (!isAnotherLink) size += progressShare(inode)
-    }
+    const visit = ({ inode }: WalkEntry): void => void (size += progressShare(inode))
     walk(fs, { visit, fail: () => undefined }, ref) // the copy will tell
   }
   return size

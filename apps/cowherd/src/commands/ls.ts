@@ -82,8 +82,9 @@ function listDirectory(context: Context, fs: FileSystem, directory: NamedFile, r
     walk(
       fs,
       {
-        visit({ depth, name, ref, inode }) {
+        visit({ depth, name: shown, ref, inode }) {
           if (depth === 0) return true
+          const name = shown.slice() // rows are kept for a while
           const file = { ref: new NodeRef().copy(ref), path: joinPaths(directory.path, name) }
           if (inode.isDirectory) below.push(file)
           rows.add(name, file, inode)

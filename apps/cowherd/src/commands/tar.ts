@@ -8,6 +8,7 @@ import { examples } from '../cli/help.ts'
 import { utf8 } from '../cli/text.ts'
 import { takesVolume, type VolumeFlags } from '../cli/volume-options.ts'
 import { failureText, findFile, joinPaths, pathText } from '../cli/volume-path.ts'
+import { LinkTable } from '../copy/link-table.ts'
 import { TarWriter, type Segment, type TarEntry, type TarType } from '../tar/tar-writer.ts'
 
 /** Files are read in pieces of this size. */
@@ -45,7 +46,7 @@ class Archiver {
   readonly #tar: TarWriter
   readonly #piece = new Uint8Array(PIECE_BYTES)
   /** Paths of files with several names, where the archive has the first. */
-  readonly #links = new Map<string, Uint8Array>()
+  readonly #links = new LinkTable()
 
   constructor(context: Context, fs: FileSystem) {
     this.#context = context
@@ -84,17 +85,18 @@ class Archiver {
       else this.#context.fail(`${pathText(path)}: ${what}`)
       return
     }
-    const id = inode.linkCount > 1 && !inode.isDirectory ? ref.toString() : ''
-    const first = id === '' ? undefined : this.#links.get(id)
+    const hasSeveralNames = inode.linkCount > 1 && !inode.isDirectory
+    const first = hasSeveralNames ? this.#links.pathOf(ref) : undefined
     if (first !== undefined) {
       this.#tar.begin({ ...common(inode, path), type: 'hard link', target: first })
+      this.#links.addLink(ref)
       return
     }
     const head = { ...common(inode, path), type, xattrs: this.#xattrs(entry, path) }
     if (type === 'file') this.#addFile(entry, path, head)
     else if (type === 'symbolic link') this.#tar.begin({ ...head, target: this.#fs.readlink(ref) })
     else this.#tar.begin(head)
-    if (id !== '') this.#links.set(id, path)
+    if (hasSeveralNames) this.#links.addCopy(ref, inode.linkCount, path)
   }
 
   #addFile({ ref, inode }: WalkEntry, path: Uint8Array, head: TarEntry): void {
@@ -106,6 +108,7 @@ class Archiver {
     const whole: Segment[] = file.size === 0 ? [] : [{ offset: 0, length: file.size }]
     this.#tar.begin({ ...head, size: file.size, ...(segments === undefined || isWhole ? {} : { segments }) })
     for (const segment of segments ?? whole) this.#copy(file, segment, path)
+    file.close()
   }
 
   #copy(file: OpenFile, { offset, length }: Segment, path: Uint8Array): void {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openVolume } from '@cowherd/db'
 import { fixture } from '@cowherd/fixtures'
-import { fsKeyTypes, openFileSystem, type FileSystem } from '@cowherd/fs'
+import { fsKeyTypes, openFileSystem, walk, type FileSystem, type WalkEntry } from '@cowherd/fs'
 import { loadNative, nativeCodecs } from '@cowherd/shim'
 import { openStore } from '@cowherd/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -70,12 +70,14 @@ test('progress ends at what was promised', async () => {
   const progress = { add: (bytes: number) => void (done += bytes), clear: () => undefined }
   await copier([], NEVER, progress).copy(findFile(fs, 'tree'), Buffer.from(join(folder, 'tree')))
   let expected = 0
-  const inode = fs.newInode()
-  for (const name of readdirSync(join(folder, 'tree'))) {
-    fs.getattr(fs.resolve(`tree/${name}`, { followLast: false }), inode)
+  const linkCounts = new Set<number>()
+  const visit = ({ inode }: WalkEntry): void => {
     expected += progressShare(inode)
+    if (inode.isRegular) linkCounts.add(inode.linkCount)
   }
+  walk(fs, { visit, fail: () => undefined }, fs.resolve('tree'))
   expect(done).toBe(expected)
+  expect(linkCounts.size).toBeGreaterThan(1)
 })
 
 test('directories are closed to others while they are filled', async () => {

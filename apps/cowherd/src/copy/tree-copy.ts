@@ -8,7 +8,7 @@
 
 import { closeSync, constants, linkSync, lstatSync, mkdirSync, openSync, symlinkSync, unlinkSync } from 'node:fs'
 import { VolumeError } from '@cowherd/db'
-import { FileType, TreeWalk, type FileSystem, type WalkEntry } from '@cowherd/fs'
+import { FileType, TreeWalk, type FileSystem, type Inode, type WalkEntry } from '@cowherd/fs'
 import { NativeError, type Native } from '@cowherd/shim'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
 import type { Interruption } from '../cli/interruption.ts'
@@ -17,6 +17,7 @@ import { printable, sizeText } from '../cli/text.ts'
 import { failureText, joinPaths, pathText, type NamedFile } from '../cli/volume-path.ts'
 import { AttributeCopier, type Original } from './attributes.ts'
 import { FileCopy } from './file-copy.ts'
+import { LinkTable } from './link-table.ts'
 import { Unkept } from './unkept.ts'
 
 export interface CopyOptions {
@@ -50,7 +51,7 @@ export class TreeCopy {
   readonly #attributes: AttributeCopier
   readonly #buffer = new Uint8Array(PIECE_BYTES)
   /** Where the first name of a file with several was copied to. */
-  readonly #links = new Map<string, Buffer>()
+  readonly #links = new LinkTable()
   #levels: Level[] = []
 
   constructor(fs: FileSystem, options: CopyOptions) {
@@ -143,9 +144,8 @@ export class TreeCopy {
 
   async #copyOne(file: NamedFile, entry: WalkEntry, target: Buffer): Promise<void> {
     const { inode } = entry
-    const id = inode.linkCount > 1 ? entry.ref.toString() : ''
     try {
-      const first = id === '' ? undefined : this.#links.get(id)
+      const first = inode.linkCount > 1 ? this.#links.pathOf(entry.ref) : undefined
       if (first !== undefined && this.#link(file, entry, first, target)) return
       switch (inode.mode & FileType.mask) {
         case FileType.regular:
@@ -167,7 +167,7 @@ export class TreeCopy {
           this.#options.fail(`${this.#pathOf(file, entry)}: of no known type; it is not copied`)
           return
       }
-      if (id !== '') this.#links.set(id, target)
+      if (inode.linkCount > 1) this.#links.addCopy(entry.ref, inode.linkCount, target)
     } catch (error) {
       this.#failEither(file, entry, target, error)
     }
@@ -202,6 +202,7 @@ export class TreeCopy {
       this.#attributes.finishOpen(fd, target, what, attributes, madeWith)
       isWhole = true
     } finally {
+      open.close()
       closeSync(fd)
       if (!isWhole) unlinkSync(target)
     }
@@ -212,6 +213,8 @@ export class TreeCopy {
   #link(file: NamedFile, entry: WalkEntry, first: Buffer, target: Buffer): boolean {
     try {
       this.#make(target, () => linkSync(first, target))
+      this.#links.addLink(entry.ref)
+      this.#options.progress.add(progressShare(entry.inode))
       return true
     } catch (error) {
       const code = codeOf(error)
@@ -284,11 +287,12 @@ const MESSAGES: Readonly<Record<string, string>> = {
 }
 
 /**
- * How much a file counts for on the progress bar: its size, but not the holes of a sparse one. (Data may be compressed, and what is
- * allocated is known in compressed form only.)
+ * How much each name of a file counts for on the progress bar: its part of the size, but not of the holes of a sparse file. (Data may
+ * be compressed, and what is allocated is known in compressed form only.)
  */
-export function progressShare(inode: { isRegular: boolean; size: number; sectors: number }): number {
-  return inode.isRegular ? Math.min(inode.size, inode.sectors * 512 * 4 + BLOCK_BYTES) : 0
+export function progressShare(inode: Pick<Inode, 'isRegular' | 'size' | 'sectors' | 'linkCount'>): number {
+  if (!inode.isRegular) return 0
+  return Math.ceil(Math.min(inode.size, inode.sectors * 512 * 4 + BLOCK_BYTES) / Math.max(1, inode.linkCount))
 }
 
 function original(file: NamedFile, { ref, inode, path }: WalkEntry): Original {

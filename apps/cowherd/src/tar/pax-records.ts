@@ -4,9 +4,11 @@
  */
 
 const encoder = new TextEncoder()
+/** What a character of UTF-16 takes as UTF-8 at most. */
+const UTF8_BYTES_MAX = 3
 
 export class PaxRecords {
-  readonly #records: Uint8Array[] = []
+  #bytes = new Uint8Array(1024)
   #size = 0
 
   /** Bytes of all records. */
@@ -14,27 +16,37 @@ export class PaxRecords {
     return this.#size
   }
 
-  add(keyword: string, value: string | Uint8Array): void {
-    const name = encoder.encode(` ${keyword}=`)
-    const content = typeof value === 'string' ? encoder.encode(value) : value
-    const length = encoder.encode(`${recordLength(name.length + content.length + 1)}`)
-    const record = new Uint8Array(length.length + name.length + content.length + 1)
-    record.set(length)
-    record.set(name, length.length)
-    record.set(content, length.length + name.length)
-    record[record.length - 1] = 0x0a
-    this.#records.push(record)
-    this.#size += record.length
+  /** Begins anew. */
+  clear(): void {
+    this.#size = 0
   }
 
+  add(keyword: string, value: string | Uint8Array): void {
+    const content = typeof value === 'string' ? encoder.encode(value) : value
+    const keywordBytes = Buffer.byteLength(keyword)
+    const length = recordLength(keywordBytes + content.length + ' =\n'.length)
+    this.#reserve(length + UTF8_BYTES_MAX)
+    const end = this.#size + length
+    this.#text(`${length} ${keyword}=`)
+    this.#bytes.set(content, this.#size)
+    this.#bytes[end - 1] = 0x0a
+    this.#size = end
+  }
+
+  /** The records, in memory of their own. */
   bytes(): Uint8Array {
-    const bytes = new Uint8Array(this.#size)
-    let at = 0
-    for (const record of this.#records) {
-      bytes.set(record, at)
-      at += record.length
-    }
-    return bytes
+    return this.#bytes.slice(0, this.#size)
+  }
+
+  #text(text: string): void {
+    this.#size += encoder.encodeInto(text, this.#bytes.subarray(this.#size)).written
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#size + bytes <= this.#bytes.length) return
+    const larger = new Uint8Array(Math.max(this.#size + bytes, this.#bytes.length * 2))
+    larger.set(this.#bytes)
+    this.#bytes = larger
   }
 }
 

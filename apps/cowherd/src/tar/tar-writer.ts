@@ -75,6 +75,7 @@ const ZEROS = new Uint8Array(64 * 1024)
 
 export class TarWriter {
   readonly #write: (bytes: Uint8Array) => void
+  readonly #records = new PaxRecords()
   /** Bytes of data that the current entry still has to get. */
   #owed = 0
   #padding = 0
@@ -88,7 +89,8 @@ export class TarWriter {
   /** Begins an entry. A file's data follows, by `data`: its size in all, or the segments' lengths. */
   begin(entry: TarEntry): void {
     this.endEntry()
-    const records = new PaxRecords()
+    const records = this.#records
+    records.clear()
     const map = entry.segments === undefined ? undefined : sparseMap(entry.segments, entry.size ?? 0)
     const dataSize = entry.segments?.reduce((sum, { length }) => sum + length, 0) ?? entry.size ?? 0
     const storedSize = dataSize + (map?.length ?? 0)
@@ -191,8 +193,8 @@ class Header {
 
   constructor(type: string, name: Uint8Array, prefix: Uint8Array) {
     this.bytes(0, name.subarray(0, NAME_BYTES))
-    this.bytes(156, encoder.encode(type))
-    this.bytes(257, encoder.encode('ustar\x0000'))
+    this.#ascii(156, type)
+    this.#ascii(257, 'ustar\x0000')
     this.bytes(345, prefix)
   }
 
@@ -202,7 +204,11 @@ class Header {
 
   /** An octal number in a field of `width` bytes, the last of them NUL. */
   number(at: number, width: number, value: number): void {
-    this.bytes(at, encoder.encode(value.toString(8).padStart(width - 1, '0')))
+    this.#ascii(at, value.toString(8).padStart(width - 1, '0'))
+  }
+
+  #ascii(at: number, text: string): void {
+    for (let i = 0; i < text.length; i++) this.#block[at + i] = text.charCodeAt(i)
   }
 
   finish(): Uint8Array {

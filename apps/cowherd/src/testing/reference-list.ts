@@ -9,9 +9,6 @@ const CHATTER = [
   /^going read-write$/,
   /^(un)?shutdown complete/,
   /^Enter passphrase:/,
-  // A race in its own start, on sound volumes too.
-  /^insufficient writeable journal devices available: have 0/,
-  /^rw journal devs:/,
 ]
 
 /** The lines of a listing, ours or the tool's. The tool prints an address instead of the bytes of inline data. */

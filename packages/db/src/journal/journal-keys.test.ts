@@ -22,7 +22,7 @@ function key(type: number, offset: number, values: bigint[] = [], version = 0n):
 
 /** What a node with the keys of `node` shows with the journal's keys over it: `offset=values`. */
 function shown(btree: number, node: Uint32Array[], journal: Uint32Array[], max = SPOS_MAX): string[] {
-  const keys = new JournalKeys()
+  const keys = new JournalKeys(journal.reduce((sum, { byteLength }) => sum + byteLength, 0))
   for (const each of journal) keys.add(btree, 0, each, 0)
   keys.seal()
   const builder = new ImageBuilder(64)

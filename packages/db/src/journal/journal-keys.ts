@@ -13,7 +13,6 @@ import { keyWords } from '../btree/node-image.ts'
 import { KEY_POS_AT, KEY_WORDS } from '../key.ts'
 
 const TYPE_ACCOUNTING = 34
-const INITIAL_WORDS = 1 << 14
 
 /** Keys of one btree at one level: word offsets in `words`, sorted by position once collecting has ended. */
 class LevelKeys {
@@ -31,14 +30,22 @@ class LevelKeys {
 }
 
 export class JournalKeys {
-  private words = new Uint32Array(INITIAL_WORDS)
+  private readonly words: Uint32Array
   private used = 0
   private readonly levels = new Map<number, LevelKeys>()
+
+  /**
+   * `capacityBytes` bounds the keys: the size of the entries that they come from. Memory that no key comes to use is only reserved; a
+   * live journal may be so large that growing in steps, with copies, would take twice the memory.
+   */
+  constructor(capacityBytes: number) {
+    this.words = new Uint32Array(Math.ceil(capacityBytes / 4))
+  }
 
   /** Copies the unpacked key at `from[at]`; later keys override earlier ones at the same position. */
   add(btree: number, level: number, from: Uint32Array, at: number): void {
     const size = keyWords(from, at)
-    if (this.used + size > this.words.length) this.grow()
+    if (this.used + size > this.words.length) throw new RangeError('more keys than the journal has room for')
     for (let i = 0; i < size; i++) this.words[this.used + i] = from[at + i]
     this.words[this.used] &= 0xffff7fff // needs_whiteout is a leftover of the writer's memory
     let keys = this.levels.get(btree * 4 + level)
@@ -52,7 +59,7 @@ export class JournalKeys {
     const { words } = this
     for (const keys of this.levels.values()) {
       const order = keys.order.subarray(0, keys.count)
-      order.sort((a, b) => compareBpos(words, a + KEY_POS_AT, words, b + KEY_POS_AT) || a - b)
+      sort(words, order, new Uint32Array((keys.count + 1) >>> 1), 0, keys.count)
       let kept = 0
       for (let i = 0; i < order.length; i++) {
         const overridden =
@@ -130,11 +137,24 @@ export class JournalKeys {
     }
     return i - 1
   }
+}
 
-  private grow(): void {
-    const larger = new Uint32Array(this.words.length * 2)
-    larger.set(this.words)
-    this.words = larger
+/**
+ * Sorts the keys at `order` by position; those of one position stay as they were. A merge sort by halves, which has small parts of the
+ * keys in its hands for long. (The array's own `sort` takes 16 bytes of the heap for each key.)
+ */
+function sort(words: Uint32Array, order: Uint32Array, room: Uint32Array, start: number, end: number): void {
+  if (end - start < 2) return
+  const middle = (start + end) >>> 1
+  sort(words, order, room, start, middle)
+  sort(words, order, room, middle, end)
+  if (compareBpos(words, order[middle - 1] + KEY_POS_AT, words, order[middle] + KEY_POS_AT) <= 0) return
+  for (let i = start; i < middle; i++) room[i - start] = order[i]
+  let left = 0
+  let right = middle
+  for (let at = start; left < middle - start; at++) {
+    const isRight = right < end && compareBpos(words, room[left] + KEY_POS_AT, words, order[right] + KEY_POS_AT) > 0
+    order[at] = isRight ? order[right++] : room[left++]
   }
 }
 
