@@ -264,8 +264,13 @@ function splitName(path: Uint8Array): { name: Uint8Array; prefix: Uint8Array } |
 
 /** The last part of a path, shortened and in ASCII: for names that only old programs see. */
 function asciiBaseName(path: Uint8Array): string {
-  const text = Array.from(path, (byte) => (byte < 0x80 ? String.fromCharCode(byte) : '_')).join('')
-  return text.replace(/\/$/, '').replace(/^.*\//s, '').slice(0, 60)
+  const end = path.at(-1) === 0x2f ? path.length - 1 : path.length
+  const start = end === 0 ? 0 : path.lastIndexOf(0x2f, end - 1) + 1
+  let text = ''
+  for (const byte of path.subarray(start, Math.min(end, start + 60))) {
+    text += byte < 0x80 ? String.fromCharCode(byte) : '_'
+  }
+  return text
 }
 
 function isAscii(bytes: Uint8Array): boolean {
