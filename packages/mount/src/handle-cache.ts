@@ -26,14 +26,9 @@ export class HandleCache<T> {
     const { kept } = this
     const found = kept.get(node)
     const value = found ?? this.make(node)
-    if (found !== undefined)
-      kept.delete(node) // and put at the end
-    else if (kept.size >= this.limit)
-      for (const oldest of kept.keys()) {
-        kept.delete(oldest)
-        break
-      }
-    kept.set(node, value)
+    if (found !== undefined) kept.delete(node)
+    else if (kept.size >= this.limit) this.dropOldest()
+    kept.set(node, value) // at the end: the oldest are first
     this.lastNode = node
     this.last = value
     return value
@@ -43,5 +38,10 @@ export class HandleCache<T> {
   drop(node: number): void {
     if (!this.kept.delete(node)) return
     if (this.lastNode === node) this.last = undefined
+  }
+
+  private dropOldest(): void {
+    const oldest = this.kept.keys().next()
+    if (oldest.done !== true) this.drop(oldest.value)
   }
 }

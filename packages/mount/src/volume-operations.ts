@@ -15,6 +15,7 @@ import { HandleCache } from './handle-cache.ts'
 
 const NAME_BYTES_MAX = 255
 const SECTOR = 512
+const SLASH = 0x2f
 const SEEK_DATA = 3
 const SEEK_HOLE = 4
 const FILES_KEPT = 256
@@ -123,6 +124,7 @@ export class VolumeOperations implements Operations {
     request.beginNames(size)
     for (let more = reader.seek(offsetHi, offsetLo); more; more = reader.next()) {
       const { target, name, type, nextOffsetHi, nextOffsetLo } = reader
+      if (!isUsable(name)) continue
       if (!request.addName(name, shownInoHi(target), inoLo(target), type, nextOffsetHi, nextOffsetLo)) break
     }
     request.sendNames()
@@ -135,8 +137,10 @@ export class VolumeOperations implements Operations {
     given.length = 0
     request.beginNames(size)
     for (let more = reader.seek(offsetHi, offsetLo); more; more = reader.next()) {
+      const { name } = reader
+      if (!isUsable(name)) continue
       const child = this.fillListed(reader)
-      const added = request.addEntry(reader.name, this.found, reader.nextOffsetHi, reader.nextOffsetLo)
+      const added = request.addEntry(name, this.found, reader.nextOffsetHi, reader.nextOffsetLo)
       if (child !== 0 && added) given.push(child)
       if (added) continue
       if (child !== 0) this.forget(child, 1)
@@ -261,4 +265,9 @@ export class VolumeOperations implements Operations {
 /** Inode numbers of listings are not 0, even where a name leads nowhere. */
 function inoLo(target: Readonly<NodeRef>): number {
   return target.inodeLo === 0 && target.inodeHi === 0 ? 1 : target.inodeLo
+}
+
+/** A name in a damaged volume may be one that no path leads to; the kernel would give up the whole listing for it. */
+function isUsable(name: Uint8Array): boolean {
+  return name.length > 0 && !name.includes(SLASH)
 }

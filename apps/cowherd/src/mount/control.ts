@@ -24,7 +24,10 @@ export async function listen(path: string, answer: Answer): Promise<Server> {
       const lines = pending.split('\n')
       pending = lines.pop() ?? ''
       for (const line of lines) {
-        void answer(line).then((value) => socket.write(`${JSON.stringify(value ?? { error: 'unknown question' })}\n`))
+        answer(line).then(
+          (value) => socket.write(`${JSON.stringify(value ?? { error: 'unknown question' })}\n`),
+          () => socket.destroy(), // whoever asks is told by the end, and the mount serves on
+        )
       }
     })
   })

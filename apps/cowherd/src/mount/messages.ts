@@ -37,7 +37,11 @@ export class MountMessages {
   note(text: string): void {
     if (this.#kept.length === KEPT) this.#kept.shift()
     this.#kept.push({ time: new Date().toISOString(), text })
-    this.#write(text)
+    try {
+      this.#write(text)
+    } catch {
+      // a full disk, a reader that has gone: no reason to end the mount, and the message is kept
+    }
   }
 }
 

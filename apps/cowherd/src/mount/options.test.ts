@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fixture, fuseAvailable } from '@cowherd/fixtures'
 import { referee } from '@cowherd/referee'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { FILE_WITH_LIST, volumeWithDenyingAcl } from '../testing/denying-acl.ts'
+import { FILE_WITH_LIST, volumeWithDenyingAcl } from '../testing/patched-volume.ts'
 import { MountPlace } from '../testing/mount-place.ts'
 import { parseMountPlan } from './mount-options.ts'
 

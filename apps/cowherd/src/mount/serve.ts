@@ -80,7 +80,7 @@ class HeldSignals {
 function failure(error: unknown): unknown {
   if (error instanceof MountError) return new CommandError(ExitCode.incomplete, error.message, { cause: error })
   if (!(error instanceof EngineError)) return error
-  if (/^(\w*Error)$/.test(error.kind) && error.code !== '' && !OURS.has(error.kind)) {
+  if (error.code !== '' && !OURS.has(error.kind)) {
     return new CommandError(ExitCode.volume, error.message, { cause: error })
   }
   const message = `a bug in cowherd: ${error.kind}: ${error.message}; the mount was taken away`
@@ -123,7 +123,10 @@ function guard(mounted: MountedVolume, messages: MountMessages, cleanUp: () => v
     })
   }
   const inspect = (): void => {
-    void mounted.inspect().then((inspection) => messages.note(inspectionText(inspection)))
+    mounted.inspect().then(
+      (inspection) => messages.note(inspectionText(inspection)),
+      (error: unknown) => messages.note(`the mount can't be inspected: ${String(error)}`),
+    )
   }
   const crash = (error: unknown): void => {
     messages.note(`a bug in cowherd: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
