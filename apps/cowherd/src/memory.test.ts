@@ -81,7 +81,7 @@ describe.skipIf(!referee.available() || native === undefined)('memory of', () =>
     expect(journalBytes).toBeGreaterThan(SOAK ? 100e6 : 5e6)
 
     const find = await bounded(['find', volume], journalBytes)
-    // a volume that its maker was killed over: what is missing on it is no matter of memory, but is shown
+    // on some volumes the killed tool leaves a btree node overwritten (docs/how-to/referees.md): no matter of memory, but shown
     if (find.code !== 0) console.log(find.err)
     expect(find.code).toBeLessThanOrEqual(1)
     expect(find.lines).toBeGreaterThan(names / 10)
