@@ -81,12 +81,19 @@ describe.skipIf(!referee.available() || native === undefined)('memory of', () =>
     expect(journalBytes).toBeGreaterThan(SOAK ? 100e6 : 5e6)
 
     const find = await bounded(['find', volume], journalBytes)
-    // on some volumes the killed tool leaves a btree node overwritten (docs/how-to/referees.md): no matter of memory, but shown
-    if (find.code !== 0) console.log(find.err)
-    expect(find.code).toBeLessThanOrEqual(1)
     expect(find.lines).toBeGreaterThan(names / 10)
-    expect(await bounded(['manifest', volume], journalBytes)).toMatchObject({ code: find.code })
-    expect(await bounded(['list', '-b', 'all', volume], journalBytes)).toMatchObject({ code: 0 })
+    const manifest = await bounded(['manifest', volume], journalBytes)
+    const list = await bounded(['list', '-b', 'all', volume], journalBytes)
+
+    // the killed tool leaves a btree node overwritten now and then (docs/how-to/referees.md): then it has to say so itself
+    const failed = [find, manifest, list].filter(({ code }) => code !== 0)
+    if (failed.length === 0) return
+    for (const { code, err } of failed) {
+      console.log(err.slice(0, 1000))
+      expect(code).toBe(1)
+    }
+    const { complaints } = await referee.fsck([volume], { timeoutMs: TIMEOUT.timeout })
+    expect(complaints.join('\n')).toContain('got wrong btree node')
   })
 })
 
