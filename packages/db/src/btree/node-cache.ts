@@ -58,8 +58,8 @@ export class NodeCache {
 
   /** `bytes` bounds the images, except for one that is too large to share them. */
   constructor(bytes: number) {
-    this.arena = new Arena(Math.max(bytes, BYTES_MIN), UNIT_BYTES)
-    this.slotCount = this.arena.words.length / this.arena.unit
+    this.arena = Arena.create(Math.max(bytes, BYTES_MIN), { unitBytes: UNIT_BYTES, shared: false })
+    this.slotCount = this.arena.bytes / UNIT_BYTES
     this.table = new Uint32Array(this.slotCount * SLOT_WORDS)
     this.identities = Array.from<undefined>({ length: this.slotCount })
     for (let slot = this.slotCount - 1; slot >= 0; slot--) this.vacant.push(slot)
@@ -67,7 +67,7 @@ export class NodeCache {
 
   /** Memory that images take, used or not: the bound, and the one image that may lie beside it. */
   get bytes(): number {
-    let bytes = this.arena.words.byteLength
+    let { bytes } = this.arena
     for (const words of this.oversize.values()) bytes += words.byteLength
     return bytes
   }
