@@ -36,9 +36,9 @@ export interface Lock {
 export function lockDevice(fd: number, path: string, kind: LockKind, options: LockOptions = {}): Lock {
   const native = 'native' in options ? options.native : loadNative()
   const stat = fstatSync(fd)
-  if (stat.isBlockDevice() && process.platform === 'linux') probeClaim(path, stat)
-  const lock = takeLock(fd, path, stat, kind, native, options.note)
+  const lock = takeLock(fd, path, stat, kind, native, options.note) // first: on refusal it knows by whom
   try {
+    if (stat.isBlockDevice() && process.platform === 'linux') probeClaim(path, stat)
     if (stat.isFile() && process.platform === 'linux') refuseWriters(fd, path, stat, native)
   } catch (error) {
     lock.release()

@@ -6,8 +6,8 @@
  * variable COWHERD_NO_KOFFI=1, and each function is bound when first called, so that a C library without one of them
  * still serves the rest. Calls are synchronous. Paths are bytes without NUL, since names on a volume need not be UTF-8.
  *
- * Sources: flock(2), fcntl(2), lsetxattr(2), mknod(2), utimensat(2), socketpair(2), unix(7), cmsg(3), and setxattr(2) of
- * macOS.
+ * Sources: flock(2), fcntl(2), lsetxattr(2), mknod(2), utimensat(2), fallocate(2), linux/fs.h, socketpair(2), unix(7), cmsg(3), and
+ * setxattr(2) of macOS.
  */
 
 import { createRequire } from 'node:module'
@@ -50,6 +50,11 @@ export interface Native {
   setTimes(path: Uint8Array, times: FileTimes): void
   /** Sets the times of an open file. Throws NativeError. */
   setTimesOfOpen(fd: number, times: FileTimes): void
+  /**
+   * Tells that bytes of a file (or, `isDevice`, of a block device) are not needed any more, and may be anything until they are written
+   * again; of a file they are zeros. Linux. Throws NativeError, EOPNOTSUPP where the filesystem or device can't.
+   */
+  discard(fd: number, offset: number, length: number, isDevice: boolean): void
   /** Two connected stream sockets, which child processes don't inherit by themselves. Linux. Throws NativeError. */
   socketPair(): [number, number]
   /**
@@ -77,6 +82,10 @@ const F_SETLEASE = 1024
 const F_RDLCK = 0
 const F_UNLCK = 2
 const SIGURG = 23
+const FALLOC_FL_KEEP_SIZE = 1
+const FALLOC_FL_PUNCH_HOLE = 2
+/** _IO(0x12, 119), in which "no data" is 1 on some processors. */
+const BLKDISCARD = /^(mips|ppc)/.test(process.arch) ? 0x20001277 : 0x1277
 const AT_FDCWD = process.platform === 'darwin' ? -2 : -100
 const AT_SYMLINK_NOFOLLOW = process.platform === 'darwin' ? 0x20 : 0x100
 const XATTR_NOFOLLOW_MACOS = 1
@@ -184,6 +193,17 @@ function bind(): Native | undefined {
     },
     setTimesOfOpen(fd, times) {
       check('int futimens(int fd, const void *times)', fd, timespecs(times))
+    },
+    discard(fd, offset, length, isDevice) {
+      if (process.platform !== 'linux') throw new NativeError('EOPNOTSUPP', 'discard')
+      if (isDevice) {
+        const range = BigUint64Array.of(BigInt(offset), BigInt(length))
+        check('int ioctl(int fd, unsigned long op, ...)', fd, BLKDISCARD, 'void *', range)
+      } else {
+        const mode = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+        const name = wide ? 'fallocate' : 'fallocate64'
+        check(`int ${name}(int fd, int mode, int64_t offset, int64_t length)`, fd, mode, offset, length)
+      }
     },
     socketPair() {
       if (process.platform !== 'linux') throw new NativeError('ENOSYS', 'socketpair')

@@ -6,7 +6,16 @@
  */
 
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, statSync, type Stats } from 'node:fs'
-import { DeviceError, deviceNumber, lockDevice, type BlockDevice, type LockOptions } from '@cowherd/shim'
+import {
+  DeviceError,
+  deviceNumber,
+  lockDevice,
+  readFully,
+  refuseOutside,
+  TransferError,
+  type BlockDevice,
+  type LockOptions,
+} from '@cowherd/shim'
 
 export interface OpenStoreOptions extends LockOptions {
   /**
@@ -21,24 +30,17 @@ export interface OpenStoreOptions extends LockOptions {
  * @throws DeviceError ENOENT, EACCES, EISDIR, ENOTBLK (neither file nor block device), EINVAL (empty), EBUSY (in use)
  */
 export function openStore(path: string, options: OpenStoreOptions = {}): BlockDevice {
-  refuseOtherKinds(
-    path,
-    inspect(path, () => statSync(path)),
-  )
-  const fd = inspect(path, () => openSync(path, constants.O_RDONLY))
+  const { fd, size } = openPath(path, constants.O_RDONLY)
   try {
-    const stat = fstatSync(fd)
-    refuseOtherKinds(path, stat)
-    const size = stat.isFile() ? stat.size : deviceSize(fd, stat.rdev)
-    if (size === 0) throw new DeviceError('EINVAL', path, 'is empty')
     const lock = options.lock === false ? undefined : lockDevice(fd, path, 'shared', options)
     let open = true
     return {
       name: path,
       size,
+      handle: { kind: 'descriptor', name: path, size, fd, isWritable: false },
       read(target, offset) {
         if (!open) throw new DeviceError('EBADF', path, 'read after it was closed')
-        readFully(fd, path, size, target, offset)
+        readWhole(fd, path, size, target, offset)
       },
       close() {
         if (!open) return
@@ -47,6 +49,32 @@ export function openStore(path: string, options: OpenStoreOptions = {}): BlockDe
         closeSync(fd)
       },
     }
+  } catch (error) {
+    closeSync(fd)
+    throw error
+  }
+}
+
+/** A file or block device that is open. */
+interface OpenPath {
+  readonly fd: number
+  readonly stat: Stats
+  readonly size: number
+}
+
+/** Opens what has bytes of its own. Throws DeviceError in one sentence. */
+export function openPath(path: string, flags: number): OpenPath {
+  refuseOtherKinds(
+    path,
+    inspect(path, () => statSync(path)),
+  )
+  const fd = inspect(path, () => openSync(path, flags))
+  try {
+    const stat = fstatSync(fd)
+    refuseOtherKinds(path, stat)
+    const size = stat.isFile() ? stat.size : deviceSize(fd, stat.rdev)
+    if (size === 0) throw new DeviceError('EINVAL', path, 'is empty')
+    return { fd, stat, size }
   } catch (error) {
     closeSync(fd)
     throw error
@@ -93,30 +121,24 @@ export function sizeByReading(fd: number): number {
   return inside * PROBE_BYTES + readable(inside * PROBE_BYTES)
 }
 
-function readFully(fd: number, path: string, size: number, target: Uint8Array, offset: number): void {
-  const length = target.length
-  if (!Number.isSafeInteger(offset) || offset < 0 || offset + length > size) {
-    throw new DeviceError('EIO', path, `${length} bytes at ${offset} are outside its ${size} bytes`)
+/** Fills the target. Throws DeviceError. */
+export function readWhole(fd: number, path: string, size: number, target: Uint8Array, offset: number): void {
+  const { length } = target
+  refuseOutside(path, size, offset, length)
+  let done: number
+  try {
+    done = readFully(fd, target, 0, length, offset)
+  } catch (error) {
+    if (!(error instanceof TransferError)) throw error
+    const message = `reading ${length - error.done} bytes at ${offset + error.done} failed (${error.code})`
+    throw new DeviceError(error.code, path, message, { cause: error })
   }
-  let done = 0
-  while (done < length) {
-    let got: number
-    try {
-      got = readSync(fd, target, done, length - done, offset + done)
-    } catch (error) {
-      const code = codeOf(error)
-      if (code === 'EINTR') continue
-      const message = `reading ${length - done} bytes at ${offset + done} failed (${code})`
-      throw new DeviceError(code, path, message, { cause: error })
-    }
-    if (got === 0) {
-      throw new DeviceError('EIO', path, `it ends at ${offset + done}: it became shorter since it was opened`)
-    }
-    done += got
-  }
+  if (done === length) return
+  throw new DeviceError('EIO', path, `it ends at ${offset + done}: it became shorter since it was opened`)
 }
 
-function inspect<T>(path: string, action: () => T): T {
+/** Does what opening takes; failures become one sentence. */
+export function inspect<T>(path: string, action: () => T): T {
   try {
     return action()
   } catch (error) {

@@ -3,7 +3,7 @@
  * large and mostly empty image costs only what is in it. Imports nothing of Node.
  */
 
-import { DeviceError, type BlockDevice } from '@cowherd/shim'
+import { DeviceError, refuseOutside, type BlockDevice, type WritableBlockDevice } from '@cowherd/shim'
 
 /** An image of `size` bytes in pages of `pageSize` bytes, by page number. A page may be shorter; the rest is zeros. */
 export interface Pages {
@@ -20,11 +20,10 @@ export function memoryStore(content: Uint8Array | Pages, name = 'memory'): Block
   return {
     name,
     size,
+    ...handleOf(content, name, false),
     read(target, offset) {
       if (!open) throw new DeviceError('EBADF', name, 'read after it was closed')
-      if (!Number.isSafeInteger(offset) || offset < 0 || offset + target.length > size) {
-        throw new DeviceError('EIO', name, `${target.length} bytes at ${offset} are outside its ${size} bytes`)
-      }
+      refuseOutside(name, size, offset, target.length)
       if ('pages' in content) readPages(content, target, offset)
       else target.set(content.subarray(offset, offset + target.length))
     },
@@ -32,6 +31,50 @@ export function memoryStore(content: Uint8Array | Pages, name = 'memory'): Block
       open = false
     },
   }
+}
+
+/** A store over `content` that is written into it. What is discarded reads as zeros. */
+export function writableMemoryStore(content: Uint8Array, name = 'memory'): WritableBlockDevice {
+  const size = content.length
+  let open = true
+  const refuse = (offset: number, length: number): void => {
+    if (!open) throw new DeviceError('EBADF', name, 'used after it was closed')
+    refuseOutside(name, size, offset, length)
+  }
+  const write = (source: Uint8Array, offset: number): void => {
+    refuse(offset, source.length)
+    content.set(source, offset)
+  }
+  return {
+    name,
+    size,
+    alignment: 1,
+    canDiscard: true,
+    ...handleOf(content, name, true),
+    read(target, offset) {
+      refuse(offset, target.length)
+      target.set(content.subarray(offset, offset + target.length))
+    },
+    write,
+    writeThrough: write,
+    flush: () => refuse(0, 0),
+    discard(offset, length) {
+      refuse(offset, length)
+      content.fill(0, offset, offset + length)
+    },
+    close() {
+      open = false
+    },
+  }
+}
+
+/** Other threads reach bytes in shared memory. */
+function handleOf(content: Uint8Array | Pages, name: string, isWritable: boolean): Pick<BlockDevice, 'handle'> {
+  if ('pages' in content || typeof SharedArrayBuffer !== 'function') return {}
+  const { buffer } = content
+  if (!(buffer instanceof SharedArrayBuffer)) return {}
+  const bytes = new Uint8Array(buffer, content.byteOffset, content.length)
+  return { handle: { kind: 'memory', name, bytes, isWritable } }
 }
 
 function readPages({ pages, pageSize }: Pages, target: Uint8Array, offset: number): void {

@@ -10,7 +10,9 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { bundleScenarios, exploreAll, exploreRandomly, replay, ScheduledThreads, type Scenario } from './index.ts'
 import { scenarios as locks } from './scenarios/locks.ts'
+import { scenarios as rcu } from './scenarios/rcu.ts'
 import { scenarios as signals } from './scenarios/signals.ts'
+import { scenarios as work } from './scenarios/work.ts'
 
 const isSoak = process.env['COWHERD_SOAK'] === '1'
 const RANDOM_SCHEDULES = isSoak ? 200_000 : 1000
@@ -35,6 +37,8 @@ const WHOLLY = [
 const suites: readonly (readonly [file: string, scenarios: Readonly<Record<string, Scenario>>])[] = [
   ['locks', locks],
   ['signals', signals],
+  ['rcu', rcu],
+  ['work', work],
 ]
 
 describe.each(suites)('%s', (file, scenarios) => {

@@ -174,8 +174,8 @@ const mutants: readonly Mutant[] = [
     scenario: 'wait queue, 1 waiter',
     changes: [
       {
-        from: '()) return this.leave(me, record);\n      const awakening = sleep(me',
-        to: '() && false) return this.leave(me, record);\n      const awakening = sleep(me',
+        from: 'me, record)) return this.leave(me, record);\n      const awakening = sleep(me',
+        to: 'me, record) && false) return this.leave(me, record);\n      const awakening = sleep(me',
       },
     ],
     found: 'deadlock',

@@ -64,6 +64,20 @@ describe.each([{ shared: false }, { shared: true }])('Arena, shared: $shared', (
   })
 })
 
+it('an arena in memory that is there leaves the rest of it alone', () => {
+  const buffer = new SharedArrayBuffer(64 * 1024)
+  new Uint8Array(buffer).fill(7, 0, 8192)
+  const arena = Arena.create(16 * 1024, { place: { buffer, offset: 8192 } })
+  const other = new Arena(arena.descriptor)
+  for (let at = other.allocate(100); at >= 0; at = other.allocate(100)) {
+    expect(at * 4).toBeGreaterThan(8192)
+    arena.words.fill(1, at, at + 100)
+  }
+  expect(new Uint8Array(buffer, 0, 8192).every((byte) => byte === 7)).toBe(true)
+  expect(() => Arena.create(4096, { place: { buffer, offset: 100 } })).toThrow(RangeError)
+  expect(() => Arena.create(4096, { place: { buffer, offset: 61440 } })).toThrow(RangeError)
+})
+
 it('a large arena costs what is used of it', () => {
   const before = process.memoryUsage().rss
   const arena = Arena.create(3 * 2 ** 30, { unitBytes: 4096 })

@@ -19,6 +19,8 @@ import type { SharedPlace } from '../sync/place.ts'
 /** What another thread needs to make a view of an arena: it can be posted. */
 export interface ArenaDescriptor {
   readonly buffer: ArrayBufferLike
+  /** Byte at which it begins, a multiple of a page; 0 if left out. */
+  readonly offset?: number
 }
 
 export interface ArenaOptions {
@@ -29,6 +31,8 @@ export interface ArenaOptions {
    * in every browser, and no lock is taken.
    */
   readonly shared?: boolean
+  /** Where in memory that is there already the arena is to lie; zeroed, and at the beginning of a page. Left out: new memory. */
+  readonly place?: SharedPlace
 }
 
 /** Largest arena: offsets are 32-bit words, and larger memory can't be viewed as a whole everywhere. */
@@ -67,6 +71,7 @@ export class Arena {
 
   /** Per unit: 1 + order of the piece that starts there and is in use; negative: free; 0: inside a piece. */
   private readonly orders: Int8Array
+  private readonly head: number
   private readonly base: number
   private readonly mutex: Mutex | undefined
 
@@ -77,37 +82,42 @@ export class Arena {
     this.words = new Uint32Array(buffer)
     this.ints = new Int32Array(buffer)
     this.view = new DataView(buffer)
-    if (this.words[KIND] !== MAGIC) throw new RangeError('this memory is no arena')
-    this.unit = this.words[UNIT_WORDS]
-    this.base = this.words[BASE]
-    this.orders = new Int8Array(buffer, HEADER_WORDS * 4, this.words[UNITS])
-    this.mutex = this.isShared ? new Mutex(this.place(MUTEX)) : undefined
+    const head = (descriptor.offset ?? 0) / 4
+    this.head = head
+    if (this.words[head + KIND] !== MAGIC) throw new RangeError('this memory is no arena')
+    this.unit = this.words[head + UNIT_WORDS]
+    this.base = this.words[head + BASE]
+    this.orders = new Int8Array(buffer, (head + HEADER_WORDS) * 4, this.words[head + UNITS])
+    this.mutex = this.isShared ? new Mutex(this.place(head + MUTEX)) : undefined
   }
 
   /** Makes an arena of `bytes` for pieces, rounded down to whole units. Throws RangeError if that is too much or nothing. */
-  static create(bytes: number, { unitBytes = UNIT_BYTES, shared = true }: ArenaOptions = {}): Arena {
+  static create(bytes: number, { unitBytes = UNIT_BYTES, shared = true, place }: ArenaOptions = {}): Arena {
     if (!(unitBytes >= UNIT_BYTES_MIN && Number.isInteger(Math.log2(unitBytes))))
       throw new RangeError(`a unit of ${unitBytes} bytes: a power of two from ${UNIT_BYTES_MIN} on is needed`)
     const units = Math.floor(bytes / unitBytes)
     const baseBytes = Math.ceil((HEADER_WORDS * 4 + units) / PAGE_BYTES) * PAGE_BYTES
     const total = baseBytes + units * unitBytes
     if (!(units >= 1 && total <= BYTES_MAX)) throw new RangeError(`an arena of ${bytes} bytes`)
-    const buffer = shared ? sharedMemory(total) : new ArrayBuffer(total)
+    const buffer = place?.buffer ?? (shared ? sharedMemory(total) : new ArrayBuffer(total))
+    const offset = place?.offset ?? 0
+    if (offset % PAGE_BYTES !== 0) throw new RangeError(`an arena at byte ${offset}, which is no page's`)
+    if (offset + total > buffer.byteLength) throw new RangeError(`${total} bytes for an arena, where less is`)
 
-    const words = new Uint32Array(buffer, 0, HEADER_WORDS)
-    words[KIND] = MAGIC
-    words[UNIT_WORDS] = unitBytes / 4
-    words[UNITS] = units
-    words[BASE] = baseBytes / 4
-    if (buffer instanceof SharedArrayBuffer) Mutex.create({ buffer, offset: MUTEX * 4 })
-    const arena = new Arena({ buffer })
+    const head = new Uint32Array(buffer, offset, HEADER_WORDS)
+    head[KIND] = MAGIC
+    head[UNIT_WORDS] = unitBytes / 4
+    head[UNITS] = units
+    head[BASE] = (offset + baseBytes) / 4
+    if (buffer instanceof SharedArrayBuffer) Mutex.create({ buffer, offset: offset + MUTEX * 4 })
+    const arena = new Arena({ buffer, offset })
     for (let at = 0; at < units;) {
       let order = Math.floor(Math.log2(units - at))
       while (at % (1 << order) !== 0) order--
       arena.link(at, order)
       at += 1 << order
     }
-    words[FREE_UNITS] = units
+    head[FREE_UNITS] = units
     return arena
   }
 
@@ -123,7 +133,7 @@ export class Arena {
 
   /** Bytes that are not in use. They may lie apart. */
   get freeBytes(): number {
-    return Atomics.load(this.words, FREE_UNITS) * this.unit * 4
+    return Atomics.load(this.words, this.head + FREE_UNITS) * this.unit * 4
   }
 
   /** Size of the greatest piece that the arena can ever give, in words. */
@@ -138,16 +148,16 @@ export class Arena {
     this.mutex?.lock()
     try {
       let from = order
-      while (from < ORDERS && this.words[FREE_LISTS + from] === 0) from++
+      while (from < ORDERS && this.words[this.head + FREE_LISTS + from] === 0) from++
       if (from >= ORDERS) return -1
-      const at = this.words[FREE_LISTS + from] - 1
+      const at = this.words[this.head + FREE_LISTS + from] - 1
       this.unlink(at, from)
       while (from > order) {
         from--
         this.link(at + (1 << from), from)
       }
       this.orders[at] = order + 1
-      this.words[FREE_UNITS] -= 1 << order
+      this.words[this.head + FREE_UNITS] -= 1 << order
       return this.base + at * this.unit
     } finally {
       this.mutex?.unlock()
@@ -161,7 +171,7 @@ export class Arena {
       let unit = (at - this.base) / this.unit
       let order = this.orders[unit] - 1
       if (!(order >= 0)) throw new RangeError(`no piece in use starts at word ${at}`)
-      this.words[FREE_UNITS] += 1 << order
+      this.words[this.head + FREE_UNITS] += 1 << order
       for (;;) {
         const buddy = unit ^ (1 << order)
         if (this.orders[buddy] !== -(order + 1)) break
@@ -186,12 +196,13 @@ export class Arena {
   /** Puts a free piece into its list. */
   private link(unit: number, order: number): void {
     const { words } = this
-    const first = words[FREE_LISTS + order]
+    const list = this.head + FREE_LISTS + order
+    const first = words[list]
     const at = this.base + unit * this.unit
     words[at + NEXT] = first
     words[at + PREVIOUS] = 0
     if (first !== 0) words[this.base + (first - 1) * this.unit + PREVIOUS] = unit + 1
-    words[FREE_LISTS + order] = unit + 1
+    words[list] = unit + 1
     this.orders[unit] = -(order + 1)
   }
 
@@ -201,7 +212,7 @@ export class Arena {
     const at = this.base + unit * this.unit
     const next = words[at + NEXT]
     const previous = words[at + PREVIOUS]
-    if (previous === 0) words[FREE_LISTS + order] = next
+    if (previous === 0) words[this.head + FREE_LISTS + order] = next
     else words[this.base + (previous - 1) * this.unit + NEXT] = next
     if (next !== 0) words[this.base + (next - 1) * this.unit + PREVIOUS] = previous
   }

@@ -4,7 +4,7 @@
  */
 
 import { newPlace, type SharedPlace } from './place.ts'
-import { initialize, LOCK_BYTES, Mode, QueueLock, REFUSED, STATE } from './queue-lock.ts'
+import { initialize, LOCK_BYTES, Mode, PrimitiveKind, QueueLock, REFUSED, STATE } from './queue-lock.ts'
 import { self } from './threads.ts'
 
 /** Of the state: done for everybody. Below it: for how many. */
@@ -15,7 +15,7 @@ export class Completion extends QueueLock {
 
   /** Makes a completion that is not done; `place` must be zeroed. */
   static create(place: SharedPlace = newPlace(LOCK_BYTES)): Completion {
-    return new Completion(initialize(place))
+    return new Completion(initialize(place, PrimitiveKind.completion))
   }
 
   /** Waits until it is done. */

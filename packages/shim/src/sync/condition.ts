@@ -6,7 +6,7 @@
 
 import type { Mutex } from './mutex.ts'
 import { newPlace, type SharedPlace } from './place.ts'
-import { LOCK_BYTES } from './queue-lock.ts'
+import { LOCK_BYTES, PrimitiveKind } from './queue-lock.ts'
 import { LockUseError } from './sync-error.ts'
 import { self } from './threads.ts'
 import { deadlineAfter, sleep, sleepAsync } from './wait-list.ts'
@@ -25,7 +25,7 @@ export class Condition {
 
   /** Makes a condition variable; `place` must be zeroed. */
   static create(place: SharedPlace = newPlace(LOCK_BYTES)): Condition {
-    return new Condition(WaitQueue.create(place).place)
+    return new Condition(WaitQueue.create(place, PrimitiveKind.condition).place)
   }
 
   /** Lets `mutex` go, waits for a signal, and takes `mutex` again. Throws LockUseError if this thread doesn't have it. */

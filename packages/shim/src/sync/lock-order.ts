@@ -4,11 +4,14 @@
  * an error that shows both places, although nobody has deadlocked yet. Locks count when they are waited for by blocking;
  * what was taken by a try or by `await` counts as held (try) or not at all (`await`, where tasks of a thread mix).
  *
+ * While it is on, the thread notes in the registry which locks it holds: the state dump shows them.
+ *
  * The memory is shared: an array of edges "waited for `to` while holding `from`" with the stack of the first time.
  */
 
 import { newPlace, wordsAt, type SharedPlace } from './place.ts'
 import { LockUseError } from './sync-error.ts'
+import { self } from './threads.ts'
 
 const GUARD = 0
 const EDGES = 1
@@ -72,11 +75,14 @@ class LockOrder {
 
   took(lock: number): void {
     this.held.push(lock)
+    self().noteHeld(this.held)
   }
 
   gave(lock: number): void {
     const at = this.held.lastIndexOf(lock)
-    if (at >= 0) this.held.splice(at, 1)
+    if (at < 0) return
+    this.held.splice(at, 1)
+    self().noteHeld(this.held)
   }
 
   private connect(from: number, to: number): void {

@@ -5,13 +5,13 @@
 
 import { lockOrder } from './lock-order.ts'
 import { newPlace, type SharedPlace } from './place.ts'
-import { initialize, LOCK_BYTES, Mode, QueueLock, REFUSED, STATE } from './queue-lock.ts'
+import { initialize, LOCK_BYTES, Mode, PrimitiveKind, QueueLock, REFUSED, STATE } from './queue-lock.ts'
 import { ID_MASK, self } from './threads.ts'
 
 export class Mutex extends QueueLock {
   /** Makes a mutex; `place` must be zeroed. */
   static create(place: SharedPlace = newPlace(LOCK_BYTES)): Mutex {
-    return new Mutex(initialize(place))
+    return new Mutex(initialize(place, PrimitiveKind.mutex))
   }
 
   /** Waits for the mutex. Throws LockUseError if this thread has it, OwnerDeadError if the owner died. */

@@ -5,7 +5,7 @@
 
 import { Mutex } from './mutex.ts'
 import { newPlace, wordsAt, type SharedPlace } from './place.ts'
-import { EXTRA, initialize, LOCK_BYTES } from './queue-lock.ts'
+import { EXTRA, initialize, LOCK_BYTES, PrimitiveKind } from './queue-lock.ts'
 
 const DONE = 1
 
@@ -24,7 +24,7 @@ export class Once {
 
   /** Makes a `Once`; `place` must be zeroed. */
   static create(place: SharedPlace = newPlace(LOCK_BYTES)): Once {
-    return new Once(initialize(place))
+    return new Once(initialize(place, PrimitiveKind.once))
   }
 
   get isDone(): boolean {

@@ -13,7 +13,7 @@
 import { lockOrder } from './lock-order.ts'
 import { wordsAt, type SharedPlace } from './place.ts'
 import { LockUseError, OwnerDeadError } from './sync-error.ts'
-import { MODE, NEXT, OWNER, self, SIGNAL, Signal, type ThreadSelf } from './threads.ts'
+import { MODE, NEXT, OWNER, SEEN, self, SIGNAL, Signal, type ThreadSelf } from './threads.ts'
 import {
   append,
   type Awakening,
@@ -35,14 +35,44 @@ import {
 export const STATE = WAIT_LIST_WORDS
 /** One more for what a primitive adds: the sequence number of the six lock, the mark of `Once`. */
 export const EXTRA = STATE + 1
+/** The label that tells its name, 0 if it has none. */
+const NAME = EXTRA + 1
 export const LOCK_BYTES = 4 * 8
 
+/** Kinds of primitives, in their numbers. */
+export const PrimitiveKind = {
+  mutex: 1,
+  rwSemaphore: 2,
+  semaphore: 3,
+  condition: 4,
+  completion: 5,
+  waitQueue: 6,
+  sequenceLock: 7,
+  once: 8,
+  sixLock: 9,
+} as const
+export type PrimitiveKind = (typeof PrimitiveKind)[keyof typeof PrimitiveKind]
+
 /** Makes what every primitive has: an empty queue, free, with a number of its own. The words must be zero. */
-export function initialize(place: SharedPlace, state = 0): SharedPlace {
+export function initialize(place: SharedPlace, kind: PrimitiveKind, state = 0): SharedPlace {
   const words = wordsAt(place, LOCK_BYTES)
   words[STATE] = state
-  words[NUMBER] = self().registry.numberLock()
+  words[NUMBER] = self().registry.numberLock(kind)
   return place
+}
+
+/**
+ * Gives a primitive a name that the state dump shows, of at most 28 bytes of UTF-8. Any number of them may have the same;
+ * there is room for four different names per seat of the registry: what comes later stays nameless.
+ */
+export function namePrimitive(primitive: { readonly place: SharedPlace }, name: string): void {
+  const words = wordsAt(primitive.place, LOCK_BYTES)
+  Atomics.store(words, NAME, self().registry.labelFor(name, words[NUMBER]))
+}
+
+/** The label of the primitive in these words, for notes on who waits for it. */
+export function labelOf(words: Int32Array): number {
+  return words[NAME] // written once, before anybody else sees the lock; an older value is no harm
 }
 
 /** Of the state word: somebody is queued. A kind of lock never sees it. */
@@ -128,7 +158,7 @@ export abstract class QueueLock {
       const waiting = this.enqueue(me, mode, record)
       let awakening: Awakening
       do awakening = sleep(me, waiting, deadline)
-      while (awakening === 'slice' && this.mayWaitOn(me))
+      while (awakening === 'slice' && this.mayWaitOn(me, waiting))
       taken = this.settle(me, mode, record, waiting, awakening)
     }
     this.conclude(me, record, taken)
@@ -147,7 +177,7 @@ export abstract class QueueLock {
       const waiting = this.enqueue(me, mode, record)
       let awakening: Awakening
       do awakening = await sleepAsync(me, waiting, deadline)
-      while (awakening === 'slice' && this.mayWaitOn(me))
+      while (awakening === 'slice' && this.mayWaitOn(me, waiting))
       taken = this.settle(me, mode, record, waiting, awakening)
     }
     this.conclude(me, record, taken)
@@ -245,6 +275,7 @@ export abstract class QueueLock {
     const { words } = this
     const waiting = record === 0 ? me.take(this.number, mode, Signal.waiting) : record
     me.words[waiting + SIGNAL] = Signal.waiting
+    me.noteWait(waiting, labelOf(words), this.seenOwner())
     enterGuard(words, me)
     this.changeQueued(Change.queue, mode, me.id)
     if (mode !== Mode.shared && this.overtakes(mode)) prepend(words, me, waiting)
@@ -255,7 +286,8 @@ export abstract class QueueLock {
   }
 
   /** After a slice of sleep: false if a holder has died. Who died between leaving and handing over is helped out. */
-  private mayWaitOn(me: ThreadSelf): boolean {
+  private mayWaitOn(me: ThreadSelf, waiting: number): boolean {
+    me.words[waiting + SEEN] = this.seenOwner()
     this.handOver(me)
     return this.deadOwner(me) === 0
   }
@@ -289,6 +321,11 @@ export abstract class QueueLock {
     const isDead = owner !== 0 && !me.registry.isAlive(owner)
     if (isDead && this.ownerOf(Atomics.load(this.words, STATE) & STATE_MASK) === owner) return owner
     return me.registry.deadSharer(this.number)
+  }
+
+  /** Who seems to own it, for the state dump: a plain look, which may be late. */
+  private seenOwner(): number {
+    return this.isOwned ? this.ownerOf(this.words[STATE] & STATE_MASK) : 0
   }
 
   /** Admits whom it is the turn of. Under the guard. */

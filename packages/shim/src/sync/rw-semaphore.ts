@@ -6,7 +6,7 @@
  */
 
 import { newPlace, type SharedPlace } from './place.ts'
-import { initialize, LOCK_BYTES, Mode, QueueLock, REFUSED } from './queue-lock.ts'
+import { initialize, LOCK_BYTES, Mode, PrimitiveKind, QueueLock, REFUSED } from './queue-lock.ts'
 import { ID_MASK } from './threads.ts'
 
 const READER = 1 << 18
@@ -14,7 +14,7 @@ const READER = 1 << 18
 export class RwSemaphore extends QueueLock {
   /** Makes a reader/writer semaphore; `place` must be zeroed. */
   static create(place: SharedPlace = newPlace(LOCK_BYTES)): RwSemaphore {
-    return new RwSemaphore(initialize(place))
+    return new RwSemaphore(initialize(place, PrimitiveKind.rwSemaphore))
   }
 
   /** Waits to read. Throws LockUseError if this thread writes, OwnerDeadError if a holder died. */

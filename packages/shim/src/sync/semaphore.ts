@@ -1,7 +1,7 @@
 /** A counting semaphore: so many permits, given in the order of coming. Any thread may give one back: nobody owns them. */
 
 import { newPlace, type SharedPlace } from './place.ts'
-import { initialize, LOCK_BYTES, Mode, QueueLock, REFUSED } from './queue-lock.ts'
+import { initialize, LOCK_BYTES, Mode, PrimitiveKind, QueueLock, REFUSED } from './queue-lock.ts'
 
 const PERMITS_MAX = 2 ** 30
 
@@ -11,7 +11,7 @@ export class Semaphore extends QueueLock {
   /** Makes a semaphore with `permits` permits; `place` must be zeroed. */
   static create(permits: number, place: SharedPlace = newPlace(LOCK_BYTES)): Semaphore {
     if (!(permits >= 0 && permits < PERMITS_MAX)) throw new RangeError(`${permits} permits`)
-    return new Semaphore(initialize(place, permits))
+    return new Semaphore(initialize(place, PrimitiveKind.semaphore, permits))
   }
 
   /** Waits for a permit. */

@@ -8,7 +8,7 @@
 
 import { Mutex } from './mutex.ts'
 import { newPlace, wordsAt, type SharedPlace } from './place.ts'
-import { EXTRA, initialize, LOCK_BYTES } from './queue-lock.ts'
+import { EXTRA, initialize, LOCK_BYTES, PrimitiveKind } from './queue-lock.ts'
 
 /** How often a reader tries without the mutex. */
 const TRIES_MAX = 4
@@ -28,7 +28,7 @@ export class SequenceLock {
 
   /** Makes a sequence lock; `place` must be zeroed. */
   static create(place: SharedPlace = newPlace(LOCK_BYTES)): SequenceLock {
-    return new SequenceLock(initialize(place))
+    return new SequenceLock(initialize(place, PrimitiveKind.sequenceLock))
   }
 
   /** What `reading` returns for data that no writer changed meanwhile. It is called until that is so; it must not keep or throw. */

@@ -14,7 +14,7 @@
 
 import { lockOrder } from './lock-order.ts'
 import { newPlace, type SharedPlace } from './place.ts'
-import { EXTRA, initialize, LOCK_BYTES, Mode, QueueLock, REFUSED, STATE } from './queue-lock.ts'
+import { EXTRA, initialize, LOCK_BYTES, Mode, PrimitiveKind, QueueLock, REFUSED, STATE } from './queue-lock.ts'
 import { LockUseError } from './sync-error.ts'
 import { ID_MASK, self, Signal } from './threads.ts'
 
@@ -25,11 +25,13 @@ const EXCLUSIVE_WANTED = 1 << 29
 const SEQUENCE = EXTRA
 
 export class SixLock extends QueueLock {
+  /** Word of the lock that is its sequence number, for readers that have no view of each lock: read by `Atomics`. */
+  static readonly sequenceWord: number = SEQUENCE
   protected override readonly looksBehind = true
 
   /** Makes a six lock; `place` must be zeroed. */
   static create(place: SharedPlace = newPlace(LOCK_BYTES)): SixLock {
-    return new SixLock(initialize(place))
+    return new SixLock(initialize(place, PrimitiveKind.sixLock))
   }
 
   /** Odd while the lock is exclusive. */

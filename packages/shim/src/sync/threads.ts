@@ -6,13 +6,28 @@
  * Who starts a thread reserves its seat, hands over its id with the registry's place, and calls `markDead` when the thread has
  * ended; a worker's `exit` event is the one place that sees every way of ending. There is one registry in a process.
  *
- *     header: next lock number | seats | word of seat 1..n | records of seat 1 | records of seat 2 | ...
+ * What lies where is in registry-layout.ts.
  *
  * A thread id is a seat number (8 bits) and how often the seat was given (10 bits), so that ids of the dead aren't given
  * again soon. Seats of those who died holding or waiting stay empty: their records are evidence.
  */
 
 import { newPlace, wordsAt, type SharedPlace } from './place.ts'
+import {
+  Header,
+  HEADER_WORDS,
+  HELD_MAX,
+  LABEL_WORDS,
+  layoutFor,
+  Note,
+  NOTE_WORDS,
+  readText,
+  RECORD_WORDS,
+  RECORDS_MAX,
+  type RegistryLayout,
+  timeWord,
+  writeText,
+} from './registry-layout.ts'
 import { LockUseError } from './sync-error.ts'
 
 /** 8 bits of seat, 10 of generation. */
@@ -22,15 +37,10 @@ const GENERATION_UNIT = 0x100
 /** In a seat's word, beside the id of who sat there. */
 const DEAD = 1 << 30
 
-const NEXT_LOCK_NUMBER = 0
-const SEATS = 1
-const HEADER_WORDS = 2
-
-/** What one thread can wait for and hold shared at the same time. */
-const RECORDS_MAX = 32
-const RECORD_WORDS = 8
-
-/** Words of a record. `signal` is what the thread sleeps on; the others are written by its thread or under the list's guard. */
+/**
+ * Words of a record. `signal` is what the thread sleeps on; the others are written by its thread or under the list's guard.
+ * The last three are for the state dump only, and may be old: when the wait began, who was seen owning, the lock's label.
+ */
 export const SIGNAL = 0
 export const LOCK = 1
 export const MODE = 2
@@ -38,9 +48,21 @@ export const OWNER = 3
 export const NEXT = 4
 export const QUEUED = 5
 export const COUNT = 6
+export const SINCE = 7
+export const SEEN = 8
+export const LABEL = 9
 
-/** Values of a record's signal. */
-export const Signal = { free: 0, waiting: 1, granted: 2, held: 3 } as const
+/** Values of a record's signal. Nudged: waiting, but the thread shall look around. */
+export const Signal = { free: 0, waiting: 1, granted: 2, held: 3, nudged: 4 } as const
+
+/** Lock numbers carry the kind of lock in their upper bits: so it costs nothing to tell what somebody waits for. */
+export const KIND_SHIFT = 28
+
+/** What must know when its thread sleeps: a view of RCU. */
+export interface Sleeper {
+  fallsAsleep(): void
+  wakesUp(): void
+}
 
 /** A thread's own side of the registry. */
 export class ThreadSelf {
@@ -50,6 +72,8 @@ export class ThreadSelf {
   readonly words: Int32Array
   /** Records whose signal was set under the guard of a list, to be woken when it is free again. */
   readonly toWake: number[] = []
+  /** Told before and after each blocking sleep. */
+  readonly sleepers: Sleeper[] = []
   private readonly free: number[] = []
   private readonly shared: number[] = []
 
@@ -109,6 +133,21 @@ export class ThreadSelf {
     return --this.words[record + COUNT] === 0
   }
 
+  /** Notes when the wait of `record` begins, and for what. */
+  noteWait(record: number, label: number, owner: number): void {
+    this.words[record + SINCE] = timeWord()
+    this.words[record + LABEL] = label
+    this.words[record + SEEN] = owner
+  }
+
+  /** Notes which locks this thread holds, for the state dump. */
+  noteHeld(locks: readonly number[]): void {
+    const note = this.registry.noteOf(this.id)
+    const count = Math.min(locks.length, HELD_MAX)
+    for (let i = 0; i < count; i++) Atomics.store(this.words, note + Note.held + i, locks[i])
+    Atomics.store(this.words, note + Note.heldCount, count)
+  }
+
   /** Ends `keep`. */
   drop(record: number): void {
     const last = this.shared.pop()
@@ -125,36 +164,56 @@ export function self(): ThreadSelf {
   return current
 }
 
+let reap: (() => void) | undefined
+
+/** Sets what this thread does, about ten times a second, while it waits: looking for threads that died unnoticed. */
+export function reapWhileWaiting(reaping: () => void): void {
+  reap = reaping
+}
+
+/** A slice of sleep is over. */
+export function sliceIsOver(): void {
+  reap?.()
+}
+
 /** The registry of the threads of a process. */
 export class ThreadRegistry {
   readonly place: SharedPlace
   /** @internal */
   readonly words: Int32Array
+  /** @internal */
+  readonly layout: RegistryLayout
 
   /** A view of the registry at `place`. */
   constructor(place: SharedPlace) {
     this.place = place
-    const seats = new Int32Array(place.buffer, place.offset, HEADER_WORDS)[SEATS]
+    const seats = new Int32Array(place.buffer, place.offset, HEADER_WORDS)[Header.seats]
     this.words = wordsAt(place, ThreadRegistry.bytes(seats))
+    this.layout = layoutFor(seats)
   }
 
   /** Bytes of a registry for `seats` threads, at most 255. */
   static bytes(seats: number): number {
-    return 4 * (HEADER_WORDS + seats + seats * RECORDS_MAX * RECORD_WORDS)
+    return 4 * layoutFor(seats).words
+  }
+
+  /** The registry that the calling thread has entered. Throws LockUseError if there is none. */
+  static get entered(): ThreadRegistry {
+    return self().registry
   }
 
   /** Makes a registry for `seats` threads; `place` must be zeroed. */
   static create(seats = 64, place: SharedPlace = newPlace(ThreadRegistry.bytes(seats))): ThreadRegistry {
     if (!(seats >= 1 && seats <= SEAT_MASK)) throw new RangeError(`${seats} seats where 1 to ${SEAT_MASK} are possible`)
     const words = wordsAt(place, ThreadRegistry.bytes(seats))
-    words[SEATS] = seats
-    words[NEXT_LOCK_NUMBER] = 1
+    words[Header.seats] = seats
+    words[Header.nextLock] = 1
     return new ThreadRegistry(place)
   }
 
   /** How many threads can have a seat at the same time. */
   get seats(): number {
-    return this.words[SEATS]
+    return this.words[Header.seats]
   }
 
   /** Reserves a seat for a thread that is going to be started. Returns its thread id. Throws RangeError if none is free. */
@@ -163,7 +222,11 @@ export class ThreadRegistry {
       const word = Atomics.load(this.words, HEADER_WORDS + seat - 1)
       if (word !== 0 && ((word & DEAD) === 0 || !this.isClean(seat))) continue
       const id = ((((word & ID_MASK) | SEAT_MASK) + GENERATION_UNIT) & ID_MASK & ~SEAT_MASK) | seat
-      if (Atomics.compareExchange(this.words, HEADER_WORDS + seat - 1, word, id) === word) return id
+      if (Atomics.compareExchange(this.words, HEADER_WORDS + seat - 1, word, id) !== word) continue
+      this.nameThread(id, '') // nor has it anything else of who sat there before
+      Atomics.store(this.words, this.noteOf(id) + Note.heldCount, 0)
+      Atomics.store(this.words, this.noteOf(id) + Note.since, timeWord())
+      return id
     }
     throw new RangeError(`all ${this.seats} seats of the thread registry are taken`)
   }
@@ -177,7 +240,13 @@ export class ThreadRegistry {
 
   /** Says that the thread has ended. Waiters for what it holds find out. Does nothing the second time. */
   markDead(id: number): void {
-    Atomics.compareExchange(this.words, HEADER_WORDS + (id & SEAT_MASK) - 1, id, id | DEAD)
+    const seat = HEADER_WORDS + (id & SEAT_MASK) - 1
+    if (Atomics.compareExchange(this.words, seat, id, id | DEAD) === id) Atomics.add(this.words, Header.deaths, 1)
+  }
+
+  /** How many threads have been marked dead, modulo 2^32: as long as it stays the same, nobody died. */
+  get deaths(): number {
+    return Atomics.load(this.words, Header.deaths)
   }
 
   /** Marks the thread dead when its worker has ended, in whichever way. */
@@ -186,7 +255,7 @@ export class ThreadRegistry {
   }
 
   isAlive(id: number): boolean {
-    return Atomics.load(this.words, HEADER_WORDS + (id & SEAT_MASK) - 1) === id
+    return id !== 0 && Atomics.load(this.words, HEADER_WORDS + (id & SEAT_MASK) - 1) === id
   }
 
   /** As `isAlive`, without an atomic: may be late. */
@@ -194,9 +263,62 @@ export class ThreadRegistry {
     return this.words[HEADER_WORDS + (id & SEAT_MASK) - 1] === id
   }
 
-  /** A number for a new lock, never 0. */
-  numberLock(): number {
-    return Atomics.add(this.words, NEXT_LOCK_NUMBER, 1)
+  /** A number for a new lock of the kind (0 to 15), never 0. */
+  numberLock(kind = 0): number {
+    return (kind << KIND_SHIFT) | (Atomics.add(this.words, Header.nextLock, 1) & ((1 << KIND_SHIFT) - 1))
+  }
+
+  /** Names a thread, in at most 28 bytes of UTF-8; the rest is cut off. */
+  nameThread(id: number, name: string): void {
+    writeText(this.words, this.noteOf(id), name)
+  }
+
+  /** The name of the thread with the id, alive or dead; empty if it has none. */
+  nameOf(id: number): string {
+    return readText(this.words, this.noteOf(id))
+  }
+
+  /**
+   * Ends the current slice of sleep of all waits of the thread, as if a tenth of a second were over: who waits on a wait queue
+   * looks at its condition again.
+   */
+  nudge(id: number): void {
+    const first = this.recordsOf(id & SEAT_MASK)
+    for (let i = 0; i < RECORDS_MAX; i++) {
+      const signal = first + i * RECORD_WORDS + SIGNAL
+      if (Atomics.load(this.words, signal) !== Signal.waiting) continue
+      if (Atomics.compareExchange(this.words, signal, Signal.waiting, Signal.nudged) === Signal.waiting)
+        Atomics.notify(this.words, signal)
+    }
+  }
+
+  /** @internal Number of the label with the text; 0: there is no room for another. `lock` is the first one called so. */
+  labelFor(text: string, lock: number): number {
+    const used = Math.min(Atomics.load(this.words, Header.labels), this.layout.labelsMax)
+    for (let label = 1; label <= used; label++) if (this.labelText(label) === text) return label
+    if (used === this.layout.labelsMax) return 0
+    const label = Atomics.add(this.words, Header.labels, 1) + 1
+    if (label > this.layout.labelsMax) return 0
+    const at = this.layout.labels + (label - 1) * LABEL_WORDS
+    Atomics.store(this.words, at, lock)
+    writeText(this.words, at + 1, text)
+    return label
+  }
+
+  /** @internal The text of a label; empty if there is no such label. */
+  labelText(label: number): string {
+    if (!(label >= 1 && label <= this.layout.labelsMax)) return ''
+    return readText(this.words, this.layout.labels + (label - 1) * LABEL_WORDS + 1)
+  }
+
+  /** @internal First word of the note on a thread's seat. */
+  noteOf(id: number): number {
+    return this.layout.notes + ((id & SEAT_MASK) - 1) * NOTE_WORDS
+  }
+
+  /** @internal Id of who sits or sat on a seat, 0 if nobody did. */
+  idOf(seat: number): number {
+    return Atomics.load(this.words, HEADER_WORDS + seat - 1) & ID_MASK
   }
 
   /** Id of a dead thread that holds lock `lock` in shared mode, or was given it; 0 if there is none. */
@@ -216,7 +338,7 @@ export class ThreadRegistry {
 
   /** @internal First record of a seat. */
   recordsOf(seat: number): number {
-    return HEADER_WORDS + this.seats + (seat - 1) * RECORDS_MAX * RECORD_WORDS
+    return this.layout.records + (seat - 1) * RECORDS_MAX * RECORD_WORDS
   }
 
   /** Whether nobody looks at the records of a seat any more. */

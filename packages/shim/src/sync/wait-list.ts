@@ -6,11 +6,11 @@
  * The list is changed under its guard, a lock of a few instructions. A thread that died inside the guard makes all who come
  * later fail with OwnerDeadError. Threads sleep in slices, and look after each whether somebody died.
  *
- *     word 0 guard (owner's id, contended bit) | 1 head | 2 tail | 3 number of the lock in the registry
+ *     word 0 guard (owner's id, contended bit) | 1 head | 2 tail | 3 number of the lock in the registry, with its kind
  */
 
 import { OwnerDeadError } from './sync-error.ts'
-import { ID_MASK, NEXT, OWNER, QUEUED, SIGNAL, Signal, type ThreadSelf } from './threads.ts'
+import { ID_MASK, NEXT, OWNER, QUEUED, SIGNAL, Signal, sliceIsOver, type ThreadSelf } from './threads.ts'
 
 const GUARD = 0
 const HEAD = 1
@@ -39,6 +39,7 @@ function enterContendedGuard(words: Int32Array, me: ThreadSelf): void {
     const contended = seen | CONTENDED
     if (seen !== contended && Atomics.compareExchange(words, GUARD, seen, contended) !== seen) continue
     if (Atomics.wait(words, GUARD, contended, SLICE_MS) !== 'timed-out') continue
+    sliceIsOver()
     const owner = seen & ID_MASK
     if (!me.registry.isAlive(owner) && Atomics.load(words, GUARD) === contended) throw new OwnerDeadError(owner)
   }
@@ -122,16 +123,21 @@ export function deadlineAfter(timeoutMs: number): number {
   return timeoutMs === Infinity ? Infinity : performance.now() + timeoutMs
 }
 
-/** What ended a sleep: the signal, the deadline, or a slice of time. */
+/** What ended a sleep: the signal, the deadline, or a slice of time (also by a nudge). */
 export type Awakening = 'granted' | 'expired' | 'slice'
 
 /** Sleeps until the record's signal is set, or a slice or the deadline is over. */
 export function sleep(me: ThreadSelf, record: number, deadline: number): Awakening {
-  for (;;) {
-    const sleepMs = sliceBefore(deadline)
-    const outcome = Atomics.wait(me.words, record + SIGNAL, Signal.waiting, sleepMs)
-    const awakening = awakeningOf(me, record, deadline, outcome)
-    if (awakening !== undefined) return awakening
+  for (const sleeper of me.sleepers) sleeper.fallsAsleep()
+  try {
+    for (;;) {
+      const sleepMs = sliceBefore(deadline)
+      const outcome = Atomics.wait(me.words, record + SIGNAL, Signal.waiting, sleepMs)
+      const awakening = awakeningOf(me, record, deadline, outcome)
+      if (awakening !== undefined) return awakening
+    }
+  } finally {
+    for (const sleeper of me.sleepers) sleeper.wakesUp()
   }
 }
 
@@ -157,7 +163,14 @@ function sliceBefore(deadline: number): number {
 
 /** undefined: woken by somebody who signalled an earlier use of this record; sleep on. */
 function awakeningOf(me: ThreadSelf, record: number, deadline: number, outcome: string): Awakening | undefined {
-  if (Atomics.load(me.words, record + SIGNAL) !== Signal.waiting) return 'granted'
+  const signal = Atomics.load(me.words, record + SIGNAL)
+  if (signal === Signal.nudged) {
+    const seen = Atomics.compareExchange(me.words, record + SIGNAL, Signal.nudged, Signal.waiting)
+    return seen === Signal.nudged ? 'slice' : 'granted'
+  }
+  if (signal !== Signal.waiting) return 'granted'
   if (outcome !== 'timed-out') return undefined
-  return deadline !== Infinity && performance.now() >= deadline ? 'expired' : 'slice'
+  if (deadline !== Infinity && performance.now() >= deadline) return 'expired'
+  sliceIsOver()
+  return 'slice'
 }

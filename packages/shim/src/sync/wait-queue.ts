@@ -5,7 +5,7 @@
  */
 
 import { newPlace, wordsAt, type SharedPlace } from './place.ts'
-import { initialize, LOCK_BYTES, Mode, STATE } from './queue-lock.ts'
+import { initialize, labelOf, LOCK_BYTES, Mode, PrimitiveKind, STATE } from './queue-lock.ts'
 import { self, Signal, type ThreadSelf } from './threads.ts'
 import {
   append,
@@ -31,12 +31,12 @@ export class WaitQueue {
     this.words = wordsAt(place, LOCK_BYTES)
   }
 
-  /** Makes a wait queue; `place` must be zeroed. */
-  static create(place: SharedPlace = newPlace(LOCK_BYTES)): WaitQueue {
-    return new WaitQueue(initialize(place))
+  /** Makes a wait queue; `place` must be zeroed. `kind` is what the state dump calls it. */
+  static create(place: SharedPlace = newPlace(LOCK_BYTES), kind: PrimitiveKind = PrimitiveKind.waitQueue): WaitQueue {
+    return new WaitQueue(initialize(place, kind))
   }
 
-  /** Blocks until `condition` holds. It is called often, also without a wake-up, and may take what it finds. */
+  /** Blocks until `condition` holds. It is called often, also without a wake-up, and may take what it finds, or throw. */
   waitUntil(condition: () => boolean): void {
     this.waitUntilWithin(condition, Infinity)
   }
@@ -48,7 +48,7 @@ export class WaitQueue {
     const deadline = deadlineAfter(timeoutMs)
     for (;;) {
       const record = this.queueUp(me)
-      if (condition()) return this.leave(me, record)
+      if (this.holds(condition, me, record)) return this.leave(me, record)
       const awakening = sleep(me, record, deadline)
       if (awakening === 'granted') me.giveBack(record)
       else this.leave(me, record)
@@ -64,7 +64,7 @@ export class WaitQueue {
     const deadline = deadlineAfter(timeoutMs)
     for (;;) {
       const record = this.queueUp(me)
-      if (condition()) return this.leave(me, record)
+      if (this.holds(condition, me, record)) return this.leave(me, record)
       const awakening = await sleepAsync(me, record, deadline)
       if (awakening === 'granted') me.giveBack(record)
       else this.leave(me, record)
@@ -94,6 +94,7 @@ export class WaitQueue {
   /** @internal Queues the thread up; whoever wakes it from now on is noticed. */
   queueUp(me: ThreadSelf): number {
     const record = me.take(this.words[NUMBER], Mode.exclusive, Signal.waiting)
+    me.noteWait(record, labelOf(this.words), 0)
     enterGuard(this.words, me)
     append(this.words, me, record)
     Atomics.add(this.words, STATE, 1)
@@ -109,6 +110,16 @@ export class WaitQueue {
     leaveGuard(this.words, me)
     me.giveBack(record)
     return left
+  }
+
+  /** Whether the condition holds; leaves the queue if it throws. */
+  private holds(condition: () => boolean, me: ThreadSelf, record: number): boolean {
+    try {
+      return condition()
+    } catch (error) {
+      this.leave(me, record)
+      throw error
+    }
   }
 
   /** Leaves without having needed the wake-up: if it came, it is passed on. */

@@ -3,7 +3,7 @@
  * memory, and a few words to play with, accessed by Atomics so that their accesses are steps.
  */
 
-import { ThreadRegistry, type SharedPlace } from '@cowherd/shim'
+import { newThreadControl, ThreadRegistry, type SharedPlace, type ThreadDescriptor } from '@cowherd/shim'
 import type { Body } from '../scenario.ts'
 
 const SEATS = 4
@@ -33,6 +33,17 @@ export function prepareRoom(memory: SharedArrayBuffer, threads: number): void {
 function idOf(thread: number): number {
   return 0x100 + thread + 1
 }
+
+/** Makes what a thread is asked by, at the first two places. */
+export function prepareControl(memory: SharedArrayBuffer, thread: number): void {
+  newThreadControl(new ThreadRegistry({ buffer: memory, offset: 0 }), idOf(thread), controlName, placeOf(memory))
+}
+
+/** What others need to ask that thread. */
+export function controlOf(memory: SharedArrayBuffer, thread: number): ThreadDescriptor {
+  return { id: idOf(thread), name: controlName, registry: { buffer: memory, offset: 0 }, control: placeOf(memory) }
+}
+const controlName = 'asked'
 
 /** The id of thread 0. */
 export const firstId = idOf(0)
