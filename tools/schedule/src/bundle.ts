@@ -24,7 +24,10 @@ export async function bundle(source: string, statement: string, imports = ''): P
     },
     alias: {
       '@cowherd/shim': `${root}packages/shim/src/index.ts`,
+      '@cowherd/rhashtable': `${root}packages/rhashtable/src/index.ts`,
       '@cowherd/kernel-lib': `${root}packages/kernel-lib/src/index.ts`,
+      '@cowherd/db': `${root}packages/db/src/index.ts`,
+      '@cowherd/store': `${root}packages/store/src/index.ts`,
     },
     bundle: true,
     treeShaking: true,

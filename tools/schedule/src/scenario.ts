@@ -22,4 +22,4 @@ export interface Scenario {
 }
 
 /** Bytes of a scenario's memory. */
-export const MEMORY_BYTES = 16 * 1024
+export const MEMORY_BYTES = 64 * 1024
