@@ -11,6 +11,7 @@ export type ErrorCode =
   | 'EINVAL' // not a volume, wrong devices, malformed request
   | 'EIO' // damaged or unreadable
   | 'ENOENT'
+  | 'ENOSPC'
   | 'ENODATA'
   | 'ENOTDIR'
   | 'EISDIR'

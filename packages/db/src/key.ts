@@ -7,7 +7,7 @@
  *     byte  0 u64s | 1 format | 2 type | 3 pad | 4 bversion (lo 8, hi 4) | 16 size | 20 bpos | 40 value ...
  */
 
-import { bposText, u64 } from './bpos.ts'
+import { bposText, copyBpos, u64 } from './bpos.ts'
 
 /** Header words (40 bytes) and the index of the words inside it. */
 export const KEY_WORDS = 10
@@ -84,6 +84,21 @@ export class Key {
   set(from: Uint32Array, at: number): void {
     const words = (from[at] & 0xff) * 2
     for (let i = 0; i < words; i++) this.words[i] = from[at + i]
+  }
+
+  /**
+   * Makes it a key of `type` at `pos`, with a value that is filled up with zeros to whole u64s; version and size are 0. Throws RangeError if
+   * the value is too long.
+   */
+  make(type: number, pos: Uint32Array, value: Uint8Array, size = 0): this {
+    const u64s = KEY_U64S + Math.ceil(value.length / 8)
+    if (u64s * 8 > KEY_MAX_BYTES) throw new RangeError(`a value of ${value.length} bytes`)
+    this.words.fill(0, 0, u64s * 2)
+    this.words[0] = u64s | 0x100 | (type << 16)
+    this.words[KEY_SIZE_AT] = size
+    copyBpos(this.words.subarray(KEY_POS_AT), pos)
+    this.bytes.set(value, KEY_BYTES)
+    return this
   }
 
   /** Version (96 bits) as one number, for printing. */

@@ -1,31 +1,38 @@
 /**
  * A volume, opened for reading: its devices, its state (clean, or with the live journal laid over it), its btrees. Nothing is ever
  * written. Format chapters 1 to 3; what a pure reader does: chapter 3, 3.6.8.
+ *
+ * Several threads can read one volume: one opens it, the others make views of theirs, with the same node cache.
  */
 
 import { visibleText } from '@cowherd/kernel-lib'
 import type { BlockDevice, Codecs } from '@cowherd/shim'
 import { compareBpos, setBpos } from './bpos.ts'
-import { BTREE_ID_MAX, BtreeId, btreeName, hasSnapshots } from './btree-ids.ts'
-import { Btrees, rootProblem, type BtreeRoot } from './btree/btree.ts'
+import { BtreeId, hasSnapshots } from './btree-ids.ts'
+import { Btrees } from './btree/btree.ts'
 import { Cursor, SnapshotCursor, type KeyCursor } from './btree/cursor.ts'
-import type { CacheState } from './btree/node-cache.ts'
+import { NodeCache, type CacheState, type NodeCacheDescriptor } from './btree/node-cache.ts'
 import { inspectNode, type NodeInspection } from './btree/node-inspect.ts'
-import { leafKeyProblem, type NodeSource } from './btree/node-read.ts'
-import { pointerProblem } from './btree/btree-ptr.ts'
+import type { NodeSource } from './btree/node-read.ts'
 import { Cipher } from './encryption.ts'
-import { BtreeError, JournalError, SuperblockError, type Named } from './errors.ts'
+import { BtreeError, type Named } from './errors.ts'
 import { ExtentReader } from './extent-read.ts'
 import { IntegrityCheck } from './integrity.ts'
-import { JournalKeys } from './journal/journal-keys.ts'
 import { JournalScanner, type EntryBytes, type FoundEntry, type JournalDevice } from './journal/journal-scan.ts'
-import { selectEntries } from './journal/journal-select.ts'
-import { Jset, JsetEntryType, walkKeys, walkRecords, type JsetRecord } from './journal/jset-layout.ts'
-import { Key, KEY_POS_AT, KEY_SIZE_AT, KEY_U64S } from './key.ts'
+import { KEY_POS_AT, type Key } from './key.ts'
 import type { KeyType, VolumeShape } from './key-type.ts'
 import { dbKeyTypes } from './key-types/index.ts'
 import { SnapshotTree } from './snapshot-tree.ts'
-import { assemble, groupPath, readSuperblock, unlock, type Assembly, type Superblock } from './superblock/index.ts'
+import {
+  assemble,
+  groupPath,
+  readSuperblock,
+  unlock,
+  type Assembly,
+  type MissingDevices,
+  type Superblock,
+} from './superblock/index.ts'
+import { readVolumeState, shareState, stateOf, type SharedVolumeState, type VolumeState } from './volume-state.ts'
 
 export interface OpenOptions {
   readonly codecs: Codecs
@@ -34,11 +41,16 @@ export interface OpenOptions {
   /** Called once if the volume is encrypted with a passphrase; undefined = none at hand. */
   readonly passphrase?: () => Uint8Array | undefined
   /** How many devices may be missing: none; as many as leave one copy of everything; any. */
-  readonly missing?: 'none' | 'degraded' | 'very_degraded'
+  readonly missing?: MissingDevices
   /** Shows the btrees of an unclean volume as they lie, without the journal's keys. */
   readonly norecovery?: boolean
   /** Bound of the node cache in bytes; it is at least a few nodes. */
   readonly cacheBytes?: number
+  /**
+   * The node cache and the keys of the live journal lie in shared memory, and `Volume.share` lets other threads of the process read the
+   * same volume. The calling thread has entered a `ThreadRegistry`.
+   */
+  readonly shared?: boolean
   /** Told of what is worth knowing: copies that were bad, things that are skipped. One sentence each. */
   readonly note?: (message: string) => void
 }
@@ -46,13 +58,32 @@ export interface OpenOptions {
 const CACHE_BYTES = 64 << 20
 /** Key type `accounting`: greater numbers belong to newer versions. Format chapter 2, 2.4. */
 const KEY_TYPE_LAST = 34
-/** The journal's numbers from the newest flushed entry on never happened. */
-const ENDLESS = Infinity
-
 /** Opens the volume on `devices`, given in any order. Throws VolumeError (SuperblockError, JournalError ...). */
 export function openVolume(devices: readonly BlockDevice[], options: OpenOptions): Volume {
   const superblocks = devices.map((device) => ({ device, superblock: readSuperblock(device, options.codecs) }))
   return new Volume(assemble(superblocks, options.missing ?? 'none'), options)
+}
+
+/** What another thread of the process needs to read a volume that is open: it can be posted. It holds the volume's key. */
+export interface SharedVolume {
+  readonly missing: MissingDevices
+  readonly key: Uint8Array | undefined
+  readonly state: SharedVolumeState
+  readonly cache: NodeCacheDescriptor
+}
+
+/**
+ * Another thread's view of a volume that was opened with `shared`. `devices`: the same, opened by this thread. The thread has entered
+ * the `ThreadRegistry`. What was noted when the volume was opened is not noted again. Throws VolumeError.
+ */
+export function openSharedVolume(
+  devices: readonly BlockDevice[],
+  shared: SharedVolume,
+  options: Pick<OpenOptions, 'codecs' | 'keyTypes' | 'note'>,
+): Volume {
+  const superblocks = devices.map((device) => ({ device, superblock: readSuperblock(device, options.codecs) }))
+  const assembly = assemble(superblocks, shared.missing)
+  return new Volume({ ...assembly, notes: [] }, { ...options, missing: shared.missing }, shared)
 }
 
 export class Volume {
@@ -67,6 +98,9 @@ export class Volume {
   /** True if keys of the live journal lie over the btrees. */
   readonly replayed: boolean
 
+  private readonly missing: MissingDevices
+  private readonly key: Uint8Array | undefined
+  private readonly state: VolumeState
   private readonly btrees: Btrees
   private readonly source: NodeSource
   private readonly scanner: JournalScanner
@@ -77,7 +111,7 @@ export class Volume {
   private readonly allocPos = new Uint32Array(5)
   private readonly lastBucket = { device: -1, bucket: -1, generation: -1 }
 
-  constructor(assembly: Assembly, options: OpenOptions) {
+  constructor(assembly: Assembly, options: OpenOptions, shared?: SharedVolume) {
     const { best } = assembly
     this.superblock = best
     this.devices = assembly.devices
@@ -88,8 +122,9 @@ export class Volume {
     this.shape = shapeOf(best)
     this.codecs = options.codecs
 
-    const key = unlock(best, options.codecs, options.passphrase)
-    const cipher = key === undefined ? undefined : new Cipher(options.codecs, key)
+    this.missing = options.missing ?? 'none'
+    this.key = shared === undefined ? unlock(best, options.codecs, options.passphrase) : shared.key
+    const cipher = this.key === undefined ? undefined : new Cipher(options.codecs, this.key)
     const integrity = new IntegrityCheck(options.codecs, cipher)
     const uuidWord = new DataView(best.uuid.slice().buffer).getBigUint64(0, true)
     const blockBytes = best.blockSectors * 512
@@ -100,7 +135,16 @@ export class Volume {
       integrity,
       note: this.noteOnce,
     })
-    const state = this.readState(options.norecovery === true)
+    this.state =
+      shared === undefined
+        ? readVolumeState(best, this.scanner, {
+            keyTypes: this.keyTypes,
+            norecovery: options.norecovery === true,
+            shared: options.shared === true,
+            note: this.noteOnce,
+          })
+        : stateOf(shared.state)
+    const { state } = this
     this.replayed = state.keys !== undefined && state.keys.size > 0
     const leastValue = leastValueBytes(this.keyTypes)
     this.source = {
@@ -116,7 +160,11 @@ export class Volume {
       },
       note: this.noteOnce,
     }
-    this.btrees = new Btrees(this.source, state.roots, state.keys, options.cacheBytes ?? CACHE_BYTES)
+    const cache =
+      shared === undefined
+        ? NodeCache.create(options.cacheBytes ?? CACHE_BYTES, options.shared === true)
+        : new NodeCache(shared.cache)
+    this.btrees = new Btrees(this.source, state.roots, state.keys, cache)
     const bareBtrees = !best.clean && state.keys === undefined
     this.extents = new ExtentReader({
       devices: assembly.devices,
@@ -188,83 +236,16 @@ export class Volume {
     return this.scanner.readEntry(entry)
   }
 
+  /** For other threads: see `openSharedVolume`. The volume was opened with `shared`, and stays open while they read it. */
+  share(): SharedVolume {
+    const { missing, key } = this
+    return { missing, key, state: shareState(this.state), cache: this.btrees.cache.descriptor }
+  }
+
   /** Closes all devices. */
   close(): void {
+    this.btrees.cache.close()
     for (const device of this.devices) device?.close()
-  }
-
-  /** Roots, blacklist and journal keys: from the section `clean`, or from the journal. */
-  private readState(norecovery: boolean): VolumeState {
-    const { superblock } = this
-    let blacklist: [number, number][] = superblock.blacklist.map(({ start, end }) => [Number(start), Number(end)])
-    const roots = new Map<number, BtreeRoot>()
-    if (!superblock.initialized) return { roots, blacklist, keys: undefined }
-    if (superblock.clean) {
-      const section = superblock.cleanSection
-      if (section === undefined) {
-        throw new SuperblockError('EIO', 'superblock section clean', 'missing, although the volume is marked clean')
-      }
-      const { buffer, byteOffset, byteLength } = section.entries.slice()
-      const view = new DataView(buffer, byteOffset, byteLength)
-      const problem = walkRecords(view, 0, byteLength, (record) => this.takeRoot(roots, view, record))
-      if (problem !== undefined) throw new SuperblockError('EIO', 'superblock section clean', problem)
-      return { roots, blacklist, keys: undefined }
-    }
-    const selection = selectEntries(this.scanner.scan(), superblock.blacklist)
-    for (const note of selection.notes) this.noteOnce(note)
-    const next = Number(selection.newest) + 1
-    blacklist = [...blacklist.filter(([start]) => start < next), [next, ENDLESS]]
-    const keys = new JournalKeys(norecovery ? 0 : selection.entries.reduce((sum, { bytes }) => sum + bytes, 0))
-    for (const entry of selection.entries) this.takeEntry(entry, roots, norecovery ? undefined : keys)
-    keys.seal()
-    return { roots, blacklist, keys: norecovery ? undefined : keys }
-  }
-
-  private takeEntry(entry: FoundEntry, roots: Map<number, BtreeRoot>, keys: JournalKeys | undefined): void {
-    const { view, words, bytes } = this.scanner.readEntry(entry)
-    const where = `journal entry ${entry.seq}`
-    const problem = walkRecords(view, Jset.size, bytes.length, (record) => {
-      if (record.type === JsetEntryType.btreeRoot) this.takeRoot(roots, view, record)
-      if (record.type !== JsetEntryType.btreeKeys || keys === undefined) return
-      const fault = walkKeys(view, record.start, record.end, (at) => {
-        const bad = this.journalKeyProblem(record, words, at / 4)
-        if (bad === undefined) keys.add(record.btree, record.level, words, at / 4)
-        else this.noteOnce(`${where}: a key of ${btreeName(record.btree)} is ignored: ${bad}`)
-      })
-      if (fault !== undefined) this.noteOnce(`${where}: ${fault}: ignored`)
-    })
-    if (problem !== undefined) throw new JournalError('EIO', where, problem)
-  }
-
-  private journalKeyProblem(record: JsetRecord, words: Uint32Array, at: number): string | undefined {
-    if (record.level > 3) return `level ${record.level}`
-    if (record.btree >= BTREE_ID_MAX) return `btree ${record.btree}`
-    const type = (words[at] >>> 16) & 0xff
-    if (record.level > 0) {
-      if (words[at + KEY_SIZE_AT] !== 0) return 'a node pointer with a size'
-      return type === 0 ? undefined : pointerProblem(words, at)
-    }
-    return leafKeyProblem(record.btree, words, at, this.keyTypes.get(type)?.minValueBytes ?? 0)
-  }
-
-  private takeRoot(roots: Map<number, BtreeRoot>, view: DataView, record: JsetRecord): void {
-    if (record.type !== JsetEntryType.btreeRoot) return
-    if (record.btree >= BTREE_ID_MAX) {
-      this.noteOnce(`a root of btree ${record.btree}, which can't exist, is ignored`)
-      return
-    }
-    let pointer: Key | undefined
-    if (record.end - record.start >= KEY_U64S * 8 && view.getUint8(record.start) * 8 === record.end - record.start) {
-      pointer = new Key()
-      pointer.bytes.set(new Uint8Array(view.buffer, view.byteOffset + record.start, record.end - record.start))
-      const problem = rootProblem(record.level, pointer)
-      if (problem !== undefined) {
-        this.noteOnce(`the root of btree ${btreeName(record.btree)} is unusable: ${problem}`)
-        pointer = undefined
-      }
-    }
-    if (record.btree > BtreeId.accounting) this.noteOnce(`btree ${record.btree} is of a newer version: skipped`)
-    roots.set(record.btree, { level: pointer === undefined ? 0 : record.level, pointer })
   }
 
   /** Generation of a bucket by its alloc key; 0 without one, -1 if the alloc btree can't be read. */
@@ -285,13 +266,6 @@ export class Volume {
     last.generation = generation
     return generation
   }
-}
-
-interface VolumeState {
-  readonly roots: Map<number, BtreeRoot>
-  /** Ranges [start, end) of journal sequence numbers, sorted by both. */
-  readonly blacklist: readonly [number, number][]
-  readonly keys: JournalKeys | undefined
 }
 
 /** Where each alloc key type holds the generation, relative to the value. Format chapter 4, 4.3.1 and 4.3.3. */

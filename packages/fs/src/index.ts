@@ -1,5 +1,7 @@
 export type { Attribute } from './attributes.ts'
 export { DirectoryReader, FIRST_NAME } from './directory.ts'
+export { addFirstKeys } from './first-start.ts'
+export type { FirstStart } from './first-start.ts'
 export { FileSystem, openFileSystem } from './file-system.ts'
 export type { FileSystemOptions } from './file-system.ts'
 export { FileType, INODE_V1, INODE_V2, INODE_V3, Inode, InodeFlag, ROOT_INODE } from './inode.ts'

@@ -6,9 +6,19 @@
  */
 
 import { struct, bits64, bits32, bytes, u16, u64, u64Hex } from '@cowherd/kernel-lib'
-import { KEY_BYTES, KEY_WORDS, KEY_POS_AT } from '@cowherd/db'
+import { bpos, KEY_BYTES, KEY_WORDS, KEY_POS_AT, u64 as u64Of } from '@cowherd/db'
 import type { Key } from '@cowherd/db'
-import { Field, FIELD_COUNT, FIELDS_V2, FIELDS_V3, unpackFields, unpackOldFields } from './inode-fields.ts'
+import {
+  Field,
+  FIELD_COUNT,
+  FIELDS_V2,
+  FIELDS_V3,
+  PACKED_BYTES_MAX,
+  packedFields,
+  packFields,
+  unpackFields,
+  unpackOldFields,
+} from './inode-fields.ts'
 import { UNIX_NANOSECONDS } from './time-scale.ts'
 import type { TimeScale } from './time-scale.ts'
 
@@ -94,6 +104,9 @@ const V1 = {
   mode: KEY_BYTES + InodeV1Head.offsets.mode,
 }
 
+/** Flag bits proper, in the low word of bi_flags. */
+const FLAGS_MASK = 0xfffff
+
 const UNPACK_ERROR = 'inode_unpack_error: a packed field is damaged'
 
 export class Inode {
@@ -121,6 +134,28 @@ export class Inode {
   /** `times` is that of the volume the inodes come from. */
   constructor(times: TimeScale = UNIX_NANOSECONDS) {
     this.times = times
+  }
+
+  /** Makes `key` the inode_v3 of this inode: what `decode` takes over. */
+  encode(key: Key): Key {
+    const value = new Uint8Array(InodeV3Head.size + PACKED_BYTES_MAX)
+    const end = packFields(value, InodeV3Head.size, this.fields)
+    InodeV3Head.write(new DataView(value.buffer), 0, {
+      journalSeq: u64Of(this.journalSeqHi, this.journalSeqLo),
+      hashSeed: this.hashSeed,
+      flags: {
+        flags: this.flagsWord & FLAGS_MASK,
+        strHash: this.strHash,
+        fieldCount: packedFields.count,
+        fieldsStart: V3.fieldsStartU64s,
+        mode: this.mode,
+      },
+      sectors: u64Of(this.fields[2 * Field.sectors + 1], this.fields[2 * Field.sectors]),
+      size: u64Of(this.fields[2 * Field.size + 1], this.fields[2 * Field.size]),
+      version: u64Of(this.versionHi, this.versionLo),
+    })
+    const pos = bpos(0, u64Of(this.numberHi, this.numberLo), this.snapshot)
+    return key.make(INODE_V3, pos, value.subarray(0, end))
   }
 
   /**

@@ -10,6 +10,7 @@ const ERRNO: Readonly<Record<ErrorCode, ErrnoName>> = {
   EINVAL: 'EINVAL',
   EIO: 'EIO',
   ENOENT: 'ENOENT',
+  ENOSPC: 'ENOSPC',
   ENODATA: 'ENODATA',
   ENOTDIR: 'ENOTDIR',
   EISDIR: 'EISDIR',

@@ -1,6 +1,10 @@
 /**
  * The btrees of a volume: their roots, and the way from a root to a cached node. Format chapter 2, 2.7.
  *
+ * Walking down takes no lock. What was read of a node is believed when, after the child's sequence number was read, the node's own is
+ * still the same; a node that was given up meanwhile makes the walk begin again. No error is believed before that, and none of the
+ * loops depends on what it reads for its end.
+ *
  * A node's image already contains what the live journal says of it, so descending needs no further thought of the journal. A btree
  * without a root is empty, but the journal may hold keys for it: it gets a root of its own making.
  */
@@ -11,7 +15,7 @@ import { BtreeError } from '../errors.ts'
 import type { JournalKeys } from '../journal/journal-keys.ts'
 import { Key, KEY_POS_AT } from '../key.ts'
 import { nodeIdentity, pointerProblem } from './btree-ptr.ts'
-import { NodeCache } from './node-cache.ts'
+import type { NodeCache } from './node-cache.ts'
 import { ImageBuilder, lowerBound } from './node-image.ts'
 import { NodeReader, type NodeExpectation, type NodeSource } from './node-read.ts'
 
@@ -23,22 +27,30 @@ export interface BtreeRoot {
   readonly pointer: Key | undefined
 }
 
+/** After so many tries in vain to walk down through nodes that others give up meanwhile, a thread reads its nodes for itself. */
+const TRIES_SHARED_MAX = 64
+/** A node that was given up while it was read: walk down again. */
+const AGAIN = -1
+
 export class Btrees {
   readonly cache: NodeCache
+  /** The sequence number that the slot which `nodeAt` returned had then. */
+  sequence = 0
   private readonly roots: ReadonlyMap<number, BtreeRoot>
   private readonly journal: JournalKeys | undefined
   private readonly reader: NodeReader
   private readonly builder: ImageBuilder
   private readonly expected: NodeExpectation
   private readonly pointer = new Key()
+  private isAlone = false
 
   constructor(
     source: NodeSource,
     roots: ReadonlyMap<number, BtreeRoot>,
     journal: JournalKeys | undefined,
-    cacheBytes: number,
+    cache: NodeCache,
   ) {
-    this.cache = new NodeCache(cacheBytes)
+    this.cache = cache
     this.roots = roots
     this.journal = journal
     this.reader = new NodeReader(source)
@@ -62,70 +74,117 @@ export class Btrees {
   }
 
   /**
-   * The slot of the node at `level` that covers `pos`; `level` is at most the root's. Throws BtreeError when a node on the way can't be
-   * read.
+   * The slot of the node at `level` that covers `pos`; `level` is at most the root's. Its sequence number is in `sequence`: what is read
+   * from the slot holds if that is still the same afterwards; then `cache.leave`. `tries`: how often it was not. Throws BtreeError when a node on the way
+   * can't be read.
    */
-  nodeAt(btree: number, level: number, pos: Uint32Array): number {
-    let slot = this.root(btree)
-    for (let at = this.rootLevel(btree); at > level; at--) slot = this.child(btree, at, slot, pos)
-    return slot
+  nodeAt(btree: number, level: number, pos: Uint32Array, tries = 0): number {
+    this.cache.enter()
+    for (; ; tries++) {
+      this.isAlone = tries > TRIES_SHARED_MAX
+      let slot = this.root(btree)
+      for (let at = this.rootLevel(btree); at > level && slot !== AGAIN; at--) slot = this.child(btree, at, slot, pos)
+      if (slot !== AGAIN) return slot
+    }
   }
 
   private root(btree: number): number {
     const root = this.roots.get(btree)
     if (root === undefined) return this.emptyRoot(btree)
     if (root.pointer === undefined) throw new BtreeError('EIO', `btree ${btreeName(btree)}`, 'the root is lost')
-    const slot = this.cached(btree, root.level, root.pointer.words, 0)
-    if (slot >= 0) return slot
-    this.pointer.set(root.pointer.words, 0)
-    return this.load(btree, root.level)
+    return this.node(btree, root.level, root.pointer.words, 0, -1)
   }
 
-  /** The child, at `level - 1`, of the node in `slot` that covers `pos`. */
+  /** The child, at `level - 1`, of the node in `slot` that covers `pos`; AGAIN if that slot has changed. */
   private child(btree: number, level: number, slot: number, pos: Uint32Array): number {
-    const { cache } = this
+    const { cache, sequence } = this
     const words = cache.words(slot)
     const image = cache.imageAt(slot)
     const count = cache.keyCount(slot)
     const index = lowerBound(words, image, count, pos, 0)
-    if (index === count)
+    if (index === count) {
+      if (!cache.isUnchanged(slot, sequence)) return AGAIN
       throw new BtreeError('EIO', `btree ${btreeName(btree)} level ${level}`, 'no child for a position')
-    const at = image + words[image + index]
-    const found = this.cached(btree, level - 1, words, at)
-    if (found >= 0) return found
-    this.pointer.set(words, at)
-    return this.load(btree, level - 1)
+    }
+    return this.node(btree, level - 1, words, image + words[image + index], slot)
   }
 
-  /** The slot of the node that the key at `words[at]` points to, or -1 if it isn't cached. */
-  private cached(btree: number, level: number, words: Uint32Array, at: number): number {
-    const slot = this.cache.find(nodeIdentity(words, at))
-    return slot >= 0 && this.cache.isNode(slot, btree, level, words, at) ? slot : -1
+  /**
+   * The slot of the node that the key at `words[at]` points to, read if it isn't cached. The key lies in the slot `parent`, which had
+   * the sequence number `sequence` (or -1: it lies where nobody changes it); AGAIN if that slot has changed.
+   */
+  private node(btree: number, level: number, words: Uint32Array, at: number, parent: number): number {
+    const { cache, pointer } = this
+    const parentSequence = this.sequence
+    for (;;) {
+      const identity = nodeIdentity(words, at)
+      const slot = this.isAlone ? cache.findOwn(identity) : cache.find(identity)
+      const sequence = slot < 0 ? 0 : cache.sequence(slot)
+      const isRight = slot >= 0 && cache.isNode(slot, identity, btree, level, words, at)
+      if (parent >= 0 && !cache.isUnchanged(parent, parentSequence)) return AGAIN
+      if (slot >= 0 && (sequence & 1) !== 0) {
+        cache.awaitFilled(slot)
+        continue
+      }
+      if (isRight) {
+        this.sequence = sequence
+        return slot
+      }
+      pointer.set(words, at)
+      if (parent >= 0 && !cache.isUnchanged(parent, parentSequence)) return AGAIN
+      if (slot >= 0 && !(cache.hasIdentity(slot, identity) && cache.isUnchanged(slot, sequence))) continue
+      const claimed = this.isAlone ? cache.claimOwn() : cache.claim(identity, slot, sequence)
+      if (claimed >= 0) return this.load(claimed, btree, level)
+    }
   }
 
-  /** Loads the node that `this.pointer` points to. */
-  private load(btree: number, level: number): number {
-    const { builder, expected, reader } = this
+  /** Loads the node that `this.pointer` points to into a claimed slot. */
+  private load(claimed: number, btree: number, level: number): number {
+    const { builder, cache, expected, reader } = this
     expected.btree = btree
     expected.level = level
-    reader.read(expected, builder)
-    builder.merge()
-    this.overlay(btree, level)
-    if (level > 0) reader.checkChildren(expected, builder)
-    const identity = nodeIdentity(this.pointer.words, 0)
-    return this.cache.store(identity, btree, level, builder, reader.minKey, reader.maxKey)
+    try {
+      reader.read(expected, builder)
+      builder.merge()
+      this.overlay(btree, level)
+      if (level > 0) reader.checkChildren(expected, builder)
+    } catch (error) {
+      cache.abandon(claimed)
+      throw error
+    }
+    return this.filled(claimed, nodeIdentity(this.pointer.words, 0), btree, level)
   }
 
   private emptyRoot(btree: number): number {
+    const { builder, cache, reader } = this
     const identity = -1 - btree
-    const slot = this.cache.find(identity)
-    if (slot >= 0) return slot
-    this.builder.reset()
-    this.builder.merge()
-    copyBpos(this.reader.minKey, POS_MIN)
-    copyBpos(this.reader.maxKey, SPOS_MAX)
-    this.overlay(btree, 0)
-    return this.cache.store(identity, btree, 0, this.builder, this.reader.minKey, this.reader.maxKey)
+    for (;;) {
+      const slot = this.isAlone ? cache.findOwn(identity) : cache.find(identity)
+      if (slot >= 0) {
+        const sequence = cache.sequence(slot)
+        if ((sequence & 1) !== 0) cache.awaitFilled(slot)
+        else if (cache.hasIdentity(slot, identity) && cache.isUnchanged(slot, sequence)) {
+          this.sequence = sequence
+          return slot
+        }
+        continue
+      }
+      const claimed = this.isAlone ? cache.claimOwn() : cache.claim(identity, -1, 0)
+      if (claimed < 0) continue
+      builder.reset()
+      builder.merge()
+      copyBpos(reader.minKey, POS_MIN)
+      copyBpos(reader.maxKey, SPOS_MAX)
+      this.overlay(btree, 0)
+      return this.filled(claimed, identity, btree, 0)
+    }
+  }
+
+  private filled(claimed: number, identity: number, btree: number, level: number): number {
+    const { cache, reader } = this
+    const slot = cache.fill(claimed, identity, btree, level, this.builder, reader.minKey, reader.maxKey)
+    this.sequence = cache.sequence(slot)
+    return slot
   }
 
   private overlay(btree: number, level: number): void {

@@ -1,8 +1,8 @@
 /**
  * Cursors: walking over the keys of a btree.
  *
- * A cursor keeps its own copy of the key it stands on, so it survives that its node is evicted: it notices by the slot's generation,
- * and finds its place again by position. Moving to the next key of a node is two array reads and the copy.
+ * A cursor keeps its own copy of the key it stands on, so it survives that its node is evicted: it notices by the slot's sequence
+ * number, and finds its place again by position. Moving to the next key of a node is two array reads and the copy.
  */
 
 import {
@@ -36,9 +36,12 @@ export class Cursor implements KeyCursor {
   private readonly btree: number
   private readonly level: number
   private readonly target = new Uint32Array(5)
+  private readonly end = new Uint32Array(5)
+  /** Where it stands: the slot and its sequence number, the key's index and the number of keys there. */
   private slot = -1
-  private generation = 0
+  private sequence = 0
   private index = 0
+  private count = 0
 
   /** `level` is at most that of the btree's root; above, the btree has no keys. */
   constructor(btrees: Btrees, btree: number, level: number) {
@@ -48,46 +51,53 @@ export class Cursor implements KeyCursor {
   }
 
   seek(pos: Uint32Array): boolean {
-    const { target } = this
+    const { btrees, target, end } = this
     copyBpos(target, pos)
     this.slot = -1
-    if (this.level > this.btrees.rootLevel(this.btree)) return false
-    const { cache } = this.btrees
-    for (;;) {
-      const slot = this.btrees.nodeAt(this.btree, this.level, target)
+    if (this.level > btrees.rootLevel(this.btree)) return false
+    const { cache } = btrees
+    for (let tries = 0; ;) {
+      const slot = btrees.nodeAt(this.btree, this.level, target, tries)
+      const { sequence } = btrees
+      const words = cache.words(slot)
+      const image = cache.imageAt(slot)
       const count = cache.keyCount(slot)
-      const index = lowerBound(cache.words(slot), cache.imageAt(slot), count, target, 0)
+      const index = lowerBound(words, image, count, target, 0)
+      if (index < count) this.key.set(words, image + words[image + index])
+      else cache.copyMaxKey(end, slot)
+      if (!cache.isUnchanged(slot, sequence)) {
+        tries++
+        continue
+      }
+      cache.leave()
       if (index < count) {
         this.slot = slot
-        this.generation = cache.generation(slot)
+        this.sequence = sequence
         this.index = index
-        this.take()
+        this.count = count
         return true
       }
-      cache.copyMaxKey(target, slot)
-      if (compareBpos(target, 0, SPOS_MAX, 0) === 0) return false
+      if (compareBpos(end, 0, SPOS_MAX, 0) === 0) return false
+      copyBpos(target, end)
       advanceBpos(target)
+      tries = 0
     }
   }
 
   next(): boolean {
     const { cache } = this.btrees
-    const { slot } = this
-    if (slot >= 0 && cache.generation(slot) === this.generation && this.index + 1 < cache.keyCount(slot)) {
-      this.index++
-      this.take()
-      return true
+    const { key, slot, target } = this
+    copyBpos(target, key.words, KEY_POS_AT)
+    if (slot >= 0 && this.index + 1 < this.count) {
+      const words = cache.words(slot)
+      const image = cache.imageAt(slot)
+      key.set(words, image + words[image + this.index + 1])
+      if (cache.isUnchanged(slot, this.sequence)) {
+        this.index++
+        return true
+      }
     }
-    copyBpos(this.target, this.key.words, KEY_POS_AT)
-    if (!advanceBpos(this.target)) return false
-    return this.seek(this.target)
-  }
-
-  private take(): void {
-    const { cache } = this.btrees
-    const words = cache.words(this.slot)
-    const image = cache.imageAt(this.slot)
-    this.key.set(words, image + words[image + this.index])
+    return advanceBpos(target) && this.seek(target)
   }
 }
 

@@ -1,13 +1,15 @@
-import { nativeCodecs } from '@cowherd/shim'
+import { nativeCodecs, ThreadRegistry } from '@cowherd/shim'
 import { fixture, fixtureNames } from '@cowherd/fixtures'
 import { openStore } from '@cowherd/store'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { bpos, POS_MIN, SPOS_MAX } from '../bpos.ts'
 import { openVolume, type Volume } from '../volume.ts'
 import { NodeCache } from './node-cache.ts'
 import { ImageBuilder } from './node-image.ts'
 
 const KIB = 1024
+
+ThreadRegistry.create().enter()
 
 /** An image of `count` keys without values; their inode is `mark`. */
 function image(builder: ImageBuilder, count: number, mark: number): ImageBuilder {
@@ -24,44 +26,113 @@ function image(builder: ImageBuilder, count: number, mark: number): ImageBuilder
   return builder
 }
 
-test('the bound holds, whatever is stored; what was given up is not found, and its slot says so', () => {
-  const builder = new ImageBuilder(64 * KIB)
-  const cache = new NodeCache(512 * KIB)
-  const largest = 20_000 * 44
-  let stored = -1
-  let generation = 0
-  for (let n = 0; n < 3000; n++) {
-    const count = n % 97 === 0 ? 20_000 : (n * 7919) % 900
-    const slot = cache.store(n, 1, 0, image(builder, count, n), POS_MIN, SPOS_MAX)
-    expect(cache.find(n)).toBe(slot)
-    expect(cache.keyCount(slot)).toBe(count)
-    if (count > 0) {
-      const words = cache.words(slot)
-      const at = cache.imageAt(slot)
-      expect(words[at + words[at + count - 1] + 5 + 3]).toBe(n)
-      expect(words[at + words[at + count - 1] + 5 + 1]).toBe(count - 1)
+/** Caches the image under `identity`, as a reader that missed it does. Returns its slot. */
+function store(
+  cache: NodeCache,
+  identity: number,
+  place: readonly [number, number],
+  builder: ImageBuilder,
+  max = SPOS_MAX,
+): number {
+  cache.enter()
+  const present = cache.find(identity)
+  const claimed = cache.claim(identity, present, present < 0 ? 0 : cache.sequence(present))
+  const slot = cache.fill(claimed, identity, ...place, builder, POS_MIN, max)
+  cache.leave()
+  return slot
+}
+
+describe.each([{ shared: false }, { shared: true }])('a node cache, shared: $shared', ({ shared }) => {
+  test('the bound holds, whatever is stored; what was given up is not found, and its slot says so', () => {
+    const builder = new ImageBuilder(64 * KIB)
+    const cache = NodeCache.create(512 * KIB, shared)
+    const largest = 20_000 * 44
+    let stored = -1
+    let sequence = 0
+    for (let n = 0; n < 3000; n++) {
+      const count = n % 97 === 0 ? 20_000 : (n * 7919) % 900
+      const slot = store(cache, n, [1, 0], image(builder, count, n))
+      expect(cache.find(n)).toBe(slot)
+      expect(cache.keyCount(slot)).toBe(count)
+      if (count > 0) {
+        const words = cache.words(slot)
+        const at = cache.imageAt(slot)
+        expect(words[at + words[at + count - 1] + 5 + 3]).toBe(n)
+        expect(words[at + words[at + count - 1] + 5 + 1]).toBe(count - 1)
+      }
+      expect(cache.bytes).toBeLessThanOrEqual(512 * KIB + 2 * largest)
+      if (stored < 0 && n % 97 !== 0) {
+        stored = slot
+        sequence = cache.sequence(slot)
+      }
     }
-    expect(cache.bytes).toBeLessThanOrEqual(512 * KIB + largest)
-    if (stored < 0) {
-      stored = slot
-      generation = cache.generation(slot)
+    expect(cache.find(1)).toBe(-1)
+    expect(cache.isUnchanged(stored, sequence)).toBe(false)
+    cache.clear()
+    expect(cache.bytes).toBe(512 * KIB)
+    expect(cache.state).toMatchObject({ nodes: 0, misses: 3000 })
+    for (let n = 0; n < 3000; n++) expect(cache.find(n)).toBe(-1)
+    cache.close()
+  })
+
+  test('an image that is stored again takes the place of the former one', () => {
+    const builder = new ImageBuilder(64 * KIB)
+    const cache = NodeCache.create(0, shared)
+    const first = store(cache, 1, [1, 0], image(builder, 3, 1), bpos(9, 0))
+    const sequence = cache.sequence(first)
+    const second = store(cache, 1, [2, 1], image(builder, 4, 1))
+    expect(cache.find(1)).toBe(second)
+    expect(cache.isUnchanged(first, sequence)).toBe(false)
+    expect(cache.state.nodes).toBe(1)
+  })
+
+  test('a node that could not be read leaves nothing behind', () => {
+    const cache = NodeCache.create(0, shared)
+    for (let n = 0; n < 100; n++) {
+      cache.enter()
+      const claimed = cache.claim(n, -1, 0)
+      expect(cache.sequence(claimed) & 1).toBe(1)
+      cache.abandon(claimed)
+      expect(cache.find(n)).toBe(-1)
     }
-  }
-  expect(cache.find(0)).toBe(-1)
-  expect(cache.generation(stored)).toBeGreaterThan(generation)
-  cache.clear()
-  expect(cache.bytes).toBe(512 * KIB)
-  for (let n = 0; n < 3000; n++) expect(cache.find(n)).toBe(-1)
+    expect(cache.state).toMatchObject({ nodes: 0, evictions: 0 })
+  })
 })
 
-test('an image that is stored again takes the place of the former one', () => {
+test('what a thread has pinned stays; when all is pinned, a node lies beside the cache', () => {
   const builder = new ImageBuilder(64 * KIB)
-  const cache = new NodeCache(0)
-  const first = cache.store(1, 1, 0, image(builder, 3, 1), POS_MIN, bpos(9, 0))
-  const generation = cache.generation(first)
-  const second = cache.store(1, 2, 1, image(builder, 4, 1), POS_MIN, SPOS_MAX)
-  expect(cache.find(1)).toBe(second)
-  expect(cache.generation(first)).toBeGreaterThan(generation)
+  const cache = NodeCache.create(0, true)
+  const others = Array.from({ length: 16 }, () => new NodeCache(cache.descriptor))
+  const small = image(builder, 10, 1)
+  for (const other of others) other.enter()
+  others.forEach((other, n) => other.fill(other.claim(n, -1, 0), n, 1, 0, small, POS_MIN, SPOS_MAX))
+  const slot = store(cache, 99, [1, 0], image(builder, 10, 99))
+  expect(cache.find(99)).toBe(slot)
+  expect(others[0].find(99)).toBe(-1)
+  for (let n = 0; n < 16; n++) expect(cache.find(n)).toBeGreaterThan(0)
+
+  others[3].leave()
+  store(cache, 100, [1, 0], image(builder, 10, 100))
+  expect(others[0].find(100)).toBeGreaterThan(0)
+  expect(cache.find(3)).toBe(-1)
+  for (const other of others) other.close()
+})
+
+test('of two threads that miss a node, the second finds that it is being read', () => {
+  const builder = new ImageBuilder(64 * KIB)
+  const one = NodeCache.create(0, true)
+  const two = new NodeCache(one.descriptor)
+  one.enter()
+  two.enter()
+  const claimed = one.claim(7, -1, 0)
+  expect(two.claim(7, -1, 0)).toBe(-1)
+  const found = two.find(7)
+  expect(found).toBe(claimed)
+  expect(two.sequence(found) & 1).toBe(1)
+  one.fill(claimed, 7, 1, 0, image(builder, 5, 7), POS_MIN, SPOS_MAX)
+  two.awaitFilled(found)
+  expect(two.sequence(found) & 1).toBe(0)
+  expect(two.keyCount(found)).toBe(5)
 })
 
 /** The positions of all keys at all levels, in order, and what seeking from a few places on finds. */
@@ -87,11 +158,12 @@ function keysOf(volume: Volume): string[] {
 
 test.each(fixtureNames())('%s shows the same keys through the least cache as through a large one', (name) => {
   const { devices, passphrase } = fixture(name)
-  const shown = (cacheBytes: number): string[] => {
+  const shown = (cacheBytes: number, shared = false): string[] => {
     const stores = devices.map((path) => openStore(path, { lock: false }))
     const volume = openVolume(stores, {
       codecs: nativeCodecs(),
       cacheBytes,
+      shared,
       passphrase: () => (passphrase === undefined ? undefined : Buffer.from(passphrase)),
     })
     try {
@@ -100,5 +172,7 @@ test.each(fixtureNames())('%s shows the same keys through the least cache as thr
       volume.close()
     }
   }
-  expect(shown(0)).toEqual(shown(64 << 20))
+  const expected = shown(64 << 20)
+  expect(shown(0)).toEqual(expected)
+  expect(shown(0, true)).toEqual(expected)
 })

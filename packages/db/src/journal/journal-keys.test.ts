@@ -22,9 +22,11 @@ function key(type: number, offset: number, values: bigint[] = [], version = 0n):
 
 /** What a node with the keys of `node` shows with the journal's keys over it: `offset=values`. */
 function shown(btree: number, node: Uint32Array[], journal: Uint32Array[], max = SPOS_MAX): string[] {
-  const keys = new JournalKeys(journal.reduce((sum, { byteLength }) => sum + byteLength, 0))
-  for (const each of journal) keys.add(btree, 0, each, 0)
-  keys.seal()
+  const bytes = journal.reduce((sum, { byteLength }) => sum + byteLength, 0)
+  const own = JournalKeys.ofCapacity(bytes, true)
+  for (const each of journal) own.add(btree, 0, each, 0)
+  own.seal()
+  const keys = JournalKeys.of(structuredClone(own.share()))
   const builder = new ImageBuilder(64)
   builder.reset()
   for (const each of node) {

@@ -14,6 +14,12 @@ import { KEY_POS_AT, KEY_WORDS } from '../key.ts'
 
 const TYPE_ACCOUNTING = 34
 
+/** What another thread needs to have the same keys: it can be posted. */
+export interface SharedJournalKeys {
+  readonly words: Uint32Array
+  readonly levels: readonly (readonly [level: number, order: Uint32Array])[]
+}
+
 /** Keys of one btree at one level: word offsets in `words`, sorted by position once collecting has ended. */
 class LevelKeys {
   count = 0
@@ -34,12 +40,36 @@ export class JournalKeys {
   private used = 0
   private readonly levels = new Map<number, LevelKeys>()
 
+  private constructor(words: Uint32Array) {
+    this.words = words
+  }
+
   /**
    * `capacityBytes` bounds the keys: the size of the entries that they come from. Memory that no key comes to use is only reserved; a
-   * live journal may be so large that growing in steps, with copies, would take twice the memory.
+   * live journal may be so large that growing in steps, with copies, would take twice the memory. `shared`: other threads can have
+   * them too, when they are sealed.
    */
-  constructor(capacityBytes: number) {
-    this.words = new Uint32Array(Math.ceil(capacityBytes / 4))
+  static ofCapacity(capacityBytes: number, shared: boolean): JournalKeys {
+    const bytes = Math.ceil(capacityBytes / 4) * 4
+    return new JournalKeys(new Uint32Array(shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes)))
+  }
+
+  /** The keys of another thread. */
+  static of({ words, levels }: SharedJournalKeys): JournalKeys {
+    const keys = new JournalKeys(words)
+    for (const [level, order] of levels)
+      keys.levels.set(level, Object.assign(new LevelKeys(), { order, count: order.length }))
+    return keys
+  }
+
+  /** For other threads, when the keys are sealed. */
+  share(): SharedJournalKeys {
+    const levels = [...this.levels].map(([level, { order, count }]): [number, Uint32Array] => {
+      const shared = new Uint32Array(new SharedArrayBuffer(count * 4))
+      shared.set(order.subarray(0, count))
+      return [level, shared]
+    })
+    return { words: this.words, levels }
   }
 
   /** Copies the unpacked key at `from[at]`; later keys override earlier ones at the same position. */

@@ -36,6 +36,14 @@ const NAMES: readonly string[] = [
   'inum',
 ]
 
+/** The position that stands for counters: a type of `AccountingType`, then the bytes that name them. */
+export function accountingPos(type: number, name: readonly number[] = []): Uint32Array {
+  const bytes = new Uint8Array(BPOS_BYTES)
+  bytes[0] = type
+  bytes.set(name, 1)
+  return new Uint32Array(bytes.buffer)
+}
+
 const POS_BYTE = KEY_POS_AT * 4
 /** Of `replicas`: data type, number of devices, number required, then the devices. */
 const REPLICAS_DEVICES_AT = 4

@@ -1,6 +1,7 @@
 /** Key type `alloc_v4`: the state of a bucket, at (device, bucket). Format chapter 4, 4.3.1. */
 
 import { bits32, struct, u32, u64, u8 } from '@cowherd/kernel-lib'
+import { u64 as u64Of } from '../bpos.ts'
 import { KEY_WORDS, type Key } from '../key.ts'
 import type { KeyType } from '../key-type.ts'
 import { Bucket } from './bucket.ts'
@@ -42,6 +43,32 @@ export function loadAllocV4(bucket: Bucket, key: Key): void {
   loadFields(bucket, key)
   const start = backpointersStart(key.words[FLAGS]) * 8
   if (start <= AT.stripeSectors) dropFieldsFrom(bucket, start)
+}
+
+/** The value of a bucket's key, as it is written. */
+export function allocV4Bytes(bucket: Bucket): Uint8Array {
+  return AllocV4Value.bytes({
+    journalSeq: u64Of(bucket.journalSeqHi, bucket.journalSeqLo),
+    flags: {
+      needDiscard: Number(bucket.needDiscard),
+      needIncGen: Number(bucket.needIncGen),
+      backpointersStart: AllocV4Value.size / 8,
+      backpointers: 0,
+    },
+    gen: bucket.gen,
+    oldestGen: bucket.oldestGen,
+    dataType: bucket.dataType,
+    stripeRedundancy: bucket.stripeRedundancy,
+    dirtySectors: bucket.dirtySectors,
+    cachedSectors: bucket.cachedSectors,
+    readTime: u64Of(bucket.readTimeHi, bucket.readTimeLo),
+    writeTime: u64Of(bucket.writeTimeHi, bucket.writeTimeLo),
+    stripe: bucket.stripe,
+    externalBackpointers: 0,
+    fragmentationLru: 0n,
+    stripeSectors: bucket.stripeSectors,
+    pad: 0,
+  })
 }
 
 /** Reads all fields that the value is long enough for. */

@@ -4,7 +4,7 @@
  */
 
 import { array, struct, u32, u8 } from '@cowherd/kernel-lib'
-import { BPOS_BYTES, bposText } from '../bpos.ts'
+import { bpos, BPOS_BYTES, bposText } from '../bpos.ts'
 import { KEY_WORDS, type Key } from '../key.ts'
 import type { KeyType } from '../key-type.ts'
 import { dataTypeName } from '../data-types.ts'
@@ -24,6 +24,38 @@ const SECTOR_SCALE = 1024
 const AT = BackpointerValue.offsets
 const LENGTH = KEY_WORDS + AT.bucketSectors / 4
 const POS = KEY_WORDS + AT.pos / 4
+
+/** What a pointer to a place of a device says of itself. */
+export interface PointingKey {
+  readonly btree: number
+  /** Of the node that holds the pointing key; for a pointer to a node: that node's level + 1. */
+  readonly level: number
+  readonly dataType: number
+  /** Where the pointing key is. */
+  readonly pos: Uint32Array
+  /** Sectors of the device that it takes. */
+  readonly sectors: number
+}
+
+/** Makes the key for what lies at `sector` of a device. */
+export function makeBackpointer(
+  key: Key,
+  device: number,
+  sector: number,
+  bucketSectors: number,
+  from: PointingKey,
+): Key {
+  const inBucket = sector % bucketSectors
+  const value = BackpointerValue.bytes({
+    btree: from.btree,
+    level: from.level,
+    dataType: from.dataType,
+    bucketOffset: Array.from({ length: 5 }, (_, i) => Math.floor((inBucket * SECTOR_SCALE) / 2 ** (8 * i)) % 256),
+    bucketSectors: from.sectors,
+    pos: [...new Uint8Array(from.pos.buffer, from.pos.byteOffset, BPOS_BYTES)],
+  })
+  return key.make(backpointer.number, bpos(device, sector * SECTOR_SCALE), value)
+}
 
 export const backpointer: KeyType = {
   number: 28,

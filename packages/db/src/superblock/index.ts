@@ -1,6 +1,6 @@
 export * from './superblock.ts'
 export { Layout, type LayoutRecord } from './layout.ts'
-export { OPTIONS, type Compression, type Option, type OptionName, type Options } from './options.ts'
+export { OPTIONS, parseSize, type Compression, type Option, type OptionName, type Options } from './options.ts'
 export { decodeTarget, type Target } from './targets.ts'
 export { assemble, type Assembly, type Candidate, type MissingDevices } from './assemble.ts'
 export { describeSuperblock } from './describe.ts'

@@ -10,7 +10,8 @@ import { Malformed } from './malformed.ts'
 export const LAYOUT_SECTOR = 7
 /** Greatest `sbMaxSizeBits` that is believed: 32 MiB. */
 export const LAYOUT_SIZE_BITS_MAX = 16
-const COPIES_MAX = 61
+/** Copies that a layout record has room for. */
+export const LAYOUT_COPIES_MAX = 61
 
 /** 512 bytes. */
 export const Layout = struct({
@@ -19,7 +20,7 @@ export const Layout = struct({
   sbMaxSizeBits: u8, // log2 of the space for each copy in sectors
   nrSuperblocks: u8,
   pad: pad(5),
-  sbOffset: array(u64, COPIES_MAX), // sectors, ascending
+  sbOffset: array(u64, LAYOUT_COPIES_MAX), // sectors, ascending
 })
 
 /** A layout record, checked. */
@@ -39,7 +40,8 @@ export function checkedLayout(layout: ValueOf<typeof Layout>): LayoutRecord {
     throw new Malformed(`space of 2^${layout.sbMaxSizeBits} sectors for each superblock is too large`)
   }
   const copies = layout.nrSuperblocks
-  if (copies === 0 || copies > COPIES_MAX) throw new Malformed(`${copies} superblocks where 1 to ${COPIES_MAX} can be`)
+  if (copies === 0 || copies > LAYOUT_COPIES_MAX)
+    throw new Malformed(`${copies} superblocks where 1 to ${LAYOUT_COPIES_MAX} can be`)
   const maxSectors = 2 ** layout.sbMaxSizeBits
   const sectors = layout.sbOffset.slice(0, copies)
   for (let i = 1; i < copies; i++) {

@@ -12,6 +12,7 @@ import { DeviceError, type BlockDevice, type Codecs } from '@cowherd/shim'
 import { Checksum, CHECKSUM_TYPES, checksumName, checksumText, isEncryptedChecksum } from '../checksum.ts'
 import { SuperblockError, type ErrorCode } from '../errors.ts'
 import { FEATURES, setBits } from './features.ts'
+import { Flag, flag } from './flags.ts'
 import { checkedLayout, Layout, LAYOUT_SECTOR, LAYOUT_SIZE_BITS_MAX } from './layout.ts'
 import { allZero, isMagic, untilNul } from './magic.ts'
 import { Malformed } from './malformed.ts'
@@ -167,7 +168,7 @@ function decode({ sector, bytes, head }: Copy): Superblock {
     btreeNodeSectors: options.btreeNodeSize / SECTOR,
   })
   const crypt = readCrypt(sections)
-  const encryptionType = flagBits(flags, 1, 10, 14)
+  const encryptionType = flag(flags, Flag.encryptionType)
   if (encryptionType >= ENCRYPTION_TYPES) throw new TooNew(`unknown encryption type ${encryptionType}`)
   if (encryptionType !== 0 && crypt === undefined)
     throw new Malformed('the volume is encrypted, but has no key section')
@@ -176,7 +177,7 @@ function decode({ sector, bytes, head }: Copy): Superblock {
     sector,
     version: head.version,
     versionMin: head.versionMin,
-    versionUpgradeComplete: flagBits(flags, 5, 0, 16) || head.version,
+    versionUpgradeComplete: flag(flags, Flag.versionUpgradeComplete) || head.version,
     newerMinor: head.version > VERSION_CURRENT,
     uuid: head.uuid,
     userUuid: head.userUuid,
@@ -191,11 +192,11 @@ function decode({ sector, bytes, head }: Copy): Superblock {
     flags,
     features: head.features[0],
     compat: head.compat[0],
-    initialized: flagBits(flags, 0, 0, 1) === 1,
-    clean: flagBits(flags, 0, 1, 2) === 1,
-    hasErrors: flagBits(flags, 0, 60, 61) === 1,
-    hasTopologyErrors: flagBits(flags, 0, 61, 62) === 1,
-    bigEndian: flagBits(flags, 0, 62, 63) === 1,
+    initialized: flag(flags, Flag.initialized) === 1,
+    clean: flag(flags, Flag.clean) === 1,
+    hasErrors: flag(flags, Flag.hasErrors) === 1,
+    hasTopologyErrors: flag(flags, Flag.hasTopologyErrors) === 1,
+    bigEndian: flag(flags, Flag.bigEndian) === 1,
     checksumType: checksumTypeOf(head),
     encryptionType,
     options,
@@ -237,12 +238,7 @@ function checkFixedPart(head: SuperblockHeadValue): void {
 }
 
 function checksumTypeOf(head: SuperblockHeadValue): number {
-  return flagBits(head.flags, 0, 2, 8)
-}
-
-/** Bits [from, to) of flag word `word`. */
-function flagBits(flags: readonly bigint[], word: number, from: number, to: number): number {
-  return Number(BigInt.asUintN(to - from, flags[word] >> BigInt(from)))
+  return flag(head.flags, Flag.checksumType)
 }
 
 function named<T>(structure: string, read: () => T): T {

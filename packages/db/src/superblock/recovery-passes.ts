@@ -58,3 +58,8 @@ export const RECOVERY_PASSES: readonly RecoveryPass[] = [
 export function passNames(passes: bigint): string[] {
   return RECOVERY_PASSES.filter(({ id }) => (passes >> BigInt(id)) & 1n).map(({ name }) => name)
 }
+
+/** The set of passes with these names: bit = stable pass id. */
+export function passBits(...names: string[]): bigint {
+  return RECOVERY_PASSES.reduce((bits, { id, name }) => (names.includes(name) ? bits | (1n << BigInt(id)) : bits), 0n)
+}

@@ -20,6 +20,12 @@ export function decodeTarget(target: number): Target {
   return target < FIRST_GROUP ? { kind: 'device', index: target - 1 } : { kind: 'group', index: target - FIRST_GROUP }
 }
 
+/** The number that is stored. */
+export function encodeTarget(target: Target): number {
+  if (target.kind === 'none') return 0
+  return target.index + (target.kind === 'device' ? 1 : FIRST_GROUP)
+}
+
 /** As `show-super` prints it: `none`, the dotted path of a group, or `Device UUID (index)`. */
 export function targetText(number: number, superblock: Superblock): string {
   const target = decodeTarget(number)

@@ -1,16 +1,17 @@
-/** Gets a volume's master key. Format chapter 1, 9.4. */
+/** Gets a volume's master key, and puts it away. Format chapter 1, 9.4. */
 
 import { u32 } from '@cowherd/kernel-lib'
 import { CodecError, type Codecs } from '@cowherd/shim'
 import { VolumeError } from '../errors.ts'
 import { sameBytes } from './magic.ts'
-import { KEY_MARKER, type CryptSection } from './sections/crypt.ts'
-import { viewOf } from './sections/section.ts'
+import { KEY_MARKER, makeCrypt, type CryptSection } from './sections/crypt.ts'
+import { viewOf, type Section } from './sections/section.ts'
 import type { Superblock } from './superblock.ts'
 
 /** `bcache`, with its NUL. */
 const SALT = Uint8Array.of(0x62, 0x63, 0x61, 0x63, 0x68, 0x65, 0)
 const PASSPHRASE_KEY_BYTES = 32
+const KDF_DEFAULT = { logN: 14, logR: 3, logP: 4 }
 
 /** True if the volume can't be read without a passphrase. */
 export function needsPassphrase(superblock: Superblock): boolean {
@@ -41,8 +42,25 @@ export function unlock(
   return key.slice(KEY_MARKER.length)
 }
 
+/**
+ * The section for a master key of 32 bytes, wrapped by a passphrase; plain without one. `kdf`: what scrypt is to cost, left out what the
+ * reference takes.
+ */
+export function lock(
+  masterKey: Uint8Array,
+  uuid: Uint8Array,
+  codecs: Codecs,
+  passphrase: Uint8Array | undefined,
+  kdf: CryptSection['kdf'] = KDF_DEFAULT,
+): Section {
+  const key = new Uint8Array([...KEY_MARKER, ...masterKey])
+  if (passphrase === undefined) return makeCrypt({ kdf: { logN: 0, logR: 0, logP: 0 }, key })
+  codecs.chacha20(derivedKey({ kdf }, codecs, passphrase), wrapNonce(uuid), key)
+  return makeCrypt({ kdf, key })
+}
+
 /** scrypt as the section says; the codecs refuse what costs more than any volume was made with. */
-function derivedKey({ kdf }: CryptSection, codecs: Codecs, passphrase: Uint8Array): Uint8Array {
+function derivedKey({ kdf }: Pick<CryptSection, 'kdf'>, codecs: Codecs, passphrase: Uint8Array): Uint8Array {
   const cost = { logN: kdf.logN, r: 2 ** kdf.logR, p: 2 ** kdf.logP }
   try {
     return codecs.scrypt(passphrase, SALT, cost, PASSPHRASE_KEY_BYTES)

@@ -36,6 +36,15 @@ const TYPE_NAMES: readonly (string | undefined)[] = [
 const DOT = 0x2e
 const SLASH = 0x2f
 
+/** The value of an entry that leads to an inode. */
+export function direntBytes(targetHi: number, targetLo: number, type: number, name: Uint8Array): Uint8Array {
+  const value = new Uint8Array(DirentValue.size + name.length)
+  const view = new DataView(value.buffer)
+  DirentValue.write(view, 0, { target: (BigInt(targetHi) << 32n) | BigInt(targetLo), type })
+  value.set(name, DirentValue.size)
+  return value
+}
+
 /** d_type as stored. */
 export function direntType(key: Key): number {
   return key.bytes[TYPE_AT]

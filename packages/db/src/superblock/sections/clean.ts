@@ -10,9 +10,12 @@ import type { VolumeShape } from '../../key-type.ts'
 import { btreePtr, btreePtrV2 } from '../../key-types/btree-ptr.ts'
 import { Malformed } from '../malformed.ts'
 import type { Superblock } from '../superblock.ts'
-import { findSection, requireBytes, SectionHeader, viewOf, type Section } from './section.ts'
+import { findSection, makeSection, requireBytes, SectionHeader, viewOf, type Section } from './section.ts'
 
 export const CleanHead = struct({ header: SectionHeader, flags: u32, clocks: pad(4), journalSeq: u64 })
+
+/** Room for the roots of all btrees, with four pointers each. */
+const CLEAN_BYTES = 2592
 
 /** The section `clean`. */
 export interface CleanSection {
@@ -32,6 +35,15 @@ export function readClean(sections: readonly Section[]): CleanSection | undefine
   const problem = walkRecords(viewOf(section.bytes), CleanHead.size, section.bytes.length, () => undefined)
   if (problem !== undefined) throw new Malformed(`section clean: ${problem}`)
   return { flags, journalSeq, entries: section.bytes.subarray(CleanHead.size) }
+}
+
+/** The section of these records, filled up with empty ones to the size that the reference gives it. */
+export function makeClean(journalSeq: bigint, records: Uint8Array): Section {
+  const head = CleanHead.bytes({ header: { u64s: 0, type: 0 }, flags: 0, clocks: undefined, journalSeq })
+  const body = new Uint8Array(Math.max(CLEAN_BYTES, head.length + records.length) - SectionHeader.size)
+  body.set(head.subarray(SectionHeader.size))
+  body.set(records, head.length - SectionHeader.size)
+  return makeSection('clean', body)
 }
 
 /** As `show-super` prints the section: no more is known of the volume than this superblock says of itself. */

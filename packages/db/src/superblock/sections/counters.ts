@@ -1,7 +1,7 @@
 /** Section `counters`: what the volume did in its life, for the curious. Format chapter 1, 4.10. */
 
 import { column } from '@cowherd/kernel-lib'
-import { findSection, u64sOf, type Section } from './section.ts'
+import { findSection, makeSection, u64sOf, type Section } from './section.ts'
 
 /** Names by counter number. Newer versions have more. */
 export const COUNTER_NAMES: readonly string[] = [
@@ -85,6 +85,11 @@ export const COUNTER_NAMES: readonly string[] = [
   'write_buffer_flush_slowpath',
   'write_buffer_flush_sync',
 ]
+
+/** The section of a volume that has done nothing. */
+export function makeEmptyCounters(): Section {
+  return makeSection('counters', new Uint8Array(8 * COUNTER_NAMES.length))
+}
 
 /** The counters by number; none if there is no section. */
 export function readCounters(sections: readonly Section[]): bigint[] {

@@ -6,7 +6,7 @@
 import { bits64, bytes, column, struct } from '@cowherd/kernel-lib'
 import { sameBytes } from '../magic.ts'
 import { Malformed } from '../malformed.ts'
-import { findSection, requireBytes, SectionHeader, viewOf, type Section } from './section.ts'
+import { findSection, makeSection, requireBytes, SectionHeader, viewOf, type Section } from './section.ts'
 
 export const CryptRecord = struct({
   header: SectionHeader,
@@ -35,6 +35,12 @@ export function readCrypt(sections: readonly Section[]): CryptSection | undefine
   const { flags, kdfFlags, key } = cryptOf(section)
   if (flags.kdfType !== KDF_SCRYPT) throw new Malformed(`section crypt: unknown key derivation ${flags.kdfType}`)
   return { kdf: kdfFlags, key, needsPassphrase: !sameBytes(key.subarray(0, KEY_MARKER.length), KEY_MARKER) }
+}
+
+/** The section. */
+export function makeCrypt({ kdf, key }: Pick<CryptSection, 'kdf' | 'key'>): Section {
+  const record = { header: { u64s: 0, type: 0 }, flags: { kdfType: KDF_SCRYPT }, kdfFlags: kdf, key }
+  return makeSection('crypt', CryptRecord.bytes(record).subarray(SectionHeader.size))
 }
 
 /** As `show-super` prints the section, spelling included. */

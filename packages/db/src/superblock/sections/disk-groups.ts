@@ -3,11 +3,11 @@
  * group that its label's last part names, and to that one's ancestors. Format chapter 1, 4.6.
  */
 
-import { bits64, bytes, decodeUtf8, struct, u64, visibleText } from '@cowherd/kernel-lib'
+import { bits64, bytes, decodeUtf8, encodeUtf8, struct, u64, visibleText } from '@cowherd/kernel-lib'
 import { Malformed } from '../malformed.ts'
 import { untilNul } from '../magic.ts'
 import type { Member } from './members.ts'
-import { findSection, SectionHeader, viewOf, type Section } from './section.ts'
+import { findSection, makeSection, SectionHeader, viewOf, type Section } from './section.ts'
 
 export const DiskGroupRecord = struct({
   label: bytes(32), // NUL-padded, or full
@@ -18,6 +18,10 @@ export const DiskGroupRecord = struct({
   }),
   flags1: u64,
 })
+
+const LABEL_BYTES = 32
+/** Nobody asks for less. */
+const DATA_ALLOWED_ALL = 31
 
 export interface DiskGroup {
   /** One component of a dotted label. */
@@ -52,6 +56,34 @@ export function readDiskGroups(sections: readonly Section[], members: readonly M
     if (group.deleted) throw new Malformed(`device ${member.index} has label ${member.group}, which was deleted`)
   }
   return groups
+}
+
+/**
+ * Index of the group with a dotted path, which is appended to `groups` with those above it, as far as they don't exist. Throws
+ * Malformed for a path that can't be.
+ */
+export function makeGroup(groups: DiskGroup[], path: string): number {
+  let parent: number | undefined
+  for (const label of path.split('.')) {
+    const bytes = encodeUtf8(label).length
+    if (bytes === 0 || bytes > LABEL_BYTES) throw new Malformed(`label '${path}': a part of ${bytes} bytes`)
+    const there = groups.findIndex((group) => !group.deleted && group.parent === parent && group.label === label)
+    const group = { label, parent, deleted: false, dataAllowed: DATA_ALLOWED_ALL }
+    parent = there < 0 ? groups.push(group) - 1 : there
+  }
+  return parent ?? 0
+}
+
+/** The section of these groups. */
+export function makeDiskGroups(groups: readonly DiskGroup[]): Section {
+  const body = new Uint8Array(groups.length * DiskGroupRecord.size)
+  groups.forEach(({ label, parent, deleted, dataAllowed }, i) => {
+    const padded = new Uint8Array(LABEL_BYTES)
+    padded.set(encodeUtf8(label))
+    const flags = { deleted: Number(deleted), dataAllowed, parent: parent === undefined ? 0 : parent + 1 }
+    DiskGroupRecord.write(viewOf(body), i * DiskGroupRecord.size, { label: padded, flags, flags1: 0n })
+  })
+  return makeSection('disk_groups', body)
 }
 
 /** As `show-super` prints the section: one line, without an end. */

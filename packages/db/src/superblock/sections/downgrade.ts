@@ -6,13 +6,16 @@
 import { array, struct, u16, u64 } from '@cowherd/kernel-lib'
 import { errorName } from '../error-ids.ts'
 import { Malformed } from '../malformed.ts'
-import { passNames } from '../recovery-passes.ts'
-import { versionMajor, versionText } from '../versions.ts'
+import { passBits, passNames } from '../recovery-passes.ts'
+import { version, versionMajor, versionText } from '../versions.ts'
 import { wideNumber } from './ext.ts'
-import { findSection, SectionHeader, viewOf, type Section } from './section.ts'
+import { findSection, makeSection, SectionHeader, viewOf, type Section } from './section.ts'
 
 /** Error ids, two bytes each, follow. */
 export const DowngradeHead = struct({ version: u16, recoveryPasses: array(u64, 2), nrErrors: u16 })
+
+/** Errors of counters of space. */
+const USAGE_ERRORS = [76, 77, 78, 68, 69, 70, 71, 72, 74, 73, 75]
 
 /** What to do when the volume goes to a version below `version`. */
 export interface DowngradeEntry {
@@ -34,6 +37,23 @@ export function readDowngrade(sections: readonly Section[], version: number): Do
     }
   }
   return entries
+}
+
+/** What a volume of version 1.13 tells older implementations. Format chapter 1, 4.15a. */
+export const DOWNGRADES: readonly DowngradeEntry[] = [
+  { version: version(1, 9), passes: passBits('check_allocations'), errors: [...USAGE_ERRORS, 80] },
+  { version: version(1, 10), passes: passBits('check_allocations'), errors: [...USAGE_ERRORS, 273, 80] },
+  { version: version(1, 12), passes: passBits('check_allocations'), errors: [272] },
+]
+
+/** The section of these entries. */
+export function makeDowngrade(entries: readonly DowngradeEntry[]): Section {
+  const parts = entries.map(({ version, passes, errors }) => {
+    const recoveryPasses = [BigInt.asUintN(64, passes), passes >> 64n]
+    const head = DowngradeHead.bytes({ version, recoveryPasses, nrErrors: errors.length })
+    return [...head, ...new Uint8Array(Uint16Array.from(errors).buffer)]
+  })
+  return makeSection('downgrade', Uint8Array.from(parts.flat()))
 }
 
 /** As `show-super` prints the section. */

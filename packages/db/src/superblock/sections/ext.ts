@@ -8,7 +8,7 @@ import { BTREE_NAMES } from '../../btree-ids.ts'
 import { ERROR_NAMES } from '../error-ids.ts'
 import { bitNames } from '../features.ts'
 import { passNames } from '../recovery-passes.ts'
-import { findSection, requireBytes, SectionHeader, type Section } from './section.ts'
+import { findSection, makeSection, requireBytes, SectionHeader, type Section } from './section.ts'
 
 export const ExtRecord = struct({
   header: SectionHeader,
@@ -32,6 +32,11 @@ export interface ExtSection {
 export function readExt(sections: readonly Section[]): ExtSection | undefined {
   const section = findSection(sections, 'ext')
   return section === undefined ? undefined : extOf(section)
+}
+
+/** The section of a volume that is in order. */
+export function makeEmptyExt(): Section {
+  return makeSection('ext', new Uint8Array(ExtRecord.size - SectionHeader.size))
 }
 
 /** As `show-super` prints the section. */

@@ -5,7 +5,7 @@
 
 import type { DeviceShape } from '../../key-type.ts'
 import { Malformed } from '../malformed.ts'
-import { findSection, SECTION_NAMES, u64sOf, type Section, type SectionName } from './section.ts'
+import { findSection, makeSection, SECTION_NAMES, u64sOf, type Section, type SectionName } from './section.ts'
 
 /** A run of consecutive buckets. */
 export interface BucketRun {
@@ -41,6 +41,18 @@ export function readJournalBuckets(sections: readonly Section[], member: DeviceS
   const runs2 = v2 === undefined ? [] : checkedRuns('journal_v2', runsOf(v2), member)
   const runs = v2 === undefined ? runs1 : runs2
   return { runs, count: runs.reduce((sum, run) => sum + run.count, 0) }
+}
+
+/** Section `journal_v2` of the buckets in ring order. */
+export function makeJournalBuckets(buckets: readonly number[]): Section {
+  const runs: { start: number; count: number }[] = []
+  for (const bucket of buckets) {
+    const last = runs.at(-1)
+    if (last !== undefined && last.start + last.count === bucket) last.count++
+    else runs.push({ start: bucket, count: 1 })
+  }
+  const body = new BigUint64Array(runs.flatMap(({ start, count }) => [BigInt(start), BigInt(count)]))
+  return makeSection('journal_v2', new Uint8Array(body.buffer))
 }
 
 /** As `show-super` prints the section. */

@@ -29,7 +29,7 @@ import { bitNames } from '../features.ts'
 import { allZero } from '../magic.ts'
 import { Malformed } from '../malformed.ts'
 import type { Superblock } from '../superblock.ts'
-import { findSection, requireBytes, SectionHeader, sectionName, viewOf, type Section } from './section.ts'
+import { findSection, makeSection, requireBytes, SectionHeader, sectionName, viewOf, type Section } from './section.ts'
 
 /** Slots for devices at most. */
 export const MEMBERS_MAX = 64
@@ -64,8 +64,9 @@ export const MemberRecord = struct({
 
 const MEMBER_V1_BYTES = 56
 const MembersV2Header = struct({ header: SectionHeader, memberBytes: u16, pad: pad(6) })
-const BUCKETS_MIN = 64
-const BUCKETS_MAX = 0x7fffffff - 64
+/** Buckets of a device. */
+export const BUCKETS_MIN = 64
+export const BUCKETS_MAX = 0x7fffffff - 64
 
 export const MEMBER_STATES = ['rw', 'ro', 'failed', 'spare'] as const
 export type MemberState = (typeof MEMBER_STATES)[number] | 'unknown'
@@ -121,6 +122,51 @@ export function readMembers(sections: readonly Section[], limits: MemberLimits):
   const v1Members = checkedMembers(v1, limits)
   const v2 = findSection(sections, 'members_v2')
   return v2 === undefined ? v1Members : checkedMembers(v2, limits)
+}
+
+/** Sections `members_v2` and `members_v1` of the same records. */
+export function makeMembers(members: readonly Member[]): [v2: Section, v1: Section] {
+  const head = MembersV2Header.bytes({ header: { u64s: 0, type: 0 }, memberBytes: MemberRecord.size, pad: undefined })
+  const from = head.length - SectionHeader.size
+  const v2 = new Uint8Array(from + members.length * MemberRecord.size)
+  v2.set(head.subarray(SectionHeader.size))
+  const v1 = new Uint8Array(members.length * MEMBER_V1_BYTES)
+  members.forEach((member, i) => {
+    const record = MemberRecord.bytes(encodeMember(member))
+    v2.set(record, from + i * record.length)
+    v1.set(record.subarray(0, MEMBER_V1_BYTES), i * MEMBER_V1_BYTES)
+  })
+  return [makeSection('members_v2', v2), makeSection('members_v1', v1)]
+}
+
+function encodeMember(member: Member): MemberRecordValue {
+  const state = MEMBER_STATES.indexOf(member.state as (typeof MEMBER_STATES)[number])
+  if (state < 0) throw new RangeError(`device ${member.index} is in no known state`)
+  return {
+    uuid: member.uuid,
+    nbuckets: BigInt(member.bucketCount),
+    firstBucket: member.firstBucket,
+    bucketSize: member.bucketSectors,
+    btreeBitmapShift: member.btreeBitmapShift,
+    pad: undefined,
+    lastMount: member.lastMount,
+    flags: {
+      state,
+      discard: Number(member.discard),
+      dataAllowed: member.dataAllowed,
+      group: member.group === undefined ? 0 : member.group + 1,
+      durability: member.durability + 1,
+      freespaceInitialized: Number(member.freespaceInitialized),
+    },
+    iops: [...member.iops],
+    errors: [...member.errors],
+    errorsAtReset: [...member.errorsAtReset],
+    errorsResetTime: member.errorsResetTime,
+    seq: member.seq,
+    btreeAllocatedBitmap: member.btreeBitmap,
+    lastJournalBucket: member.lastJournalBucket,
+    lastJournalBucketOffset: member.lastJournalBucketSectors,
+  }
 }
 
 /** As `show-super` prints the section: each device in it. */

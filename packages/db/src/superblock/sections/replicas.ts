@@ -7,7 +7,15 @@
 import { dataTypeName } from '../../data-types.ts'
 import { Malformed } from '../malformed.ts'
 import { MEMBER_INVALID, type Member } from './members.ts'
-import { findSection, SECTION_NAMES, SectionHeader, sectionName, type Section, type SectionName } from './section.ts'
+import {
+  findSection,
+  makeSection,
+  SECTION_NAMES,
+  SectionHeader,
+  sectionName,
+  type Section,
+  type SectionName,
+} from './section.ts'
 
 export interface ReplicasEntry {
   /** Data type number (`DATA_TYPES`). */
@@ -25,6 +33,15 @@ export function readReplicas(sections: readonly Section[], members: readonly Mem
   const entries0 = v0 === undefined ? [] : checkedEntries('replicas_v0', entriesOf(v0), members)
   const entries1 = v1 === undefined ? [] : checkedEntries('replicas', entriesOf(v1), members)
   return v1 === undefined ? entries0 : entries1
+}
+
+/** The section of these entries: `replicas_v0` where each requires one device, else `replicas`. */
+export function makeReplicas(entries: readonly ReplicasEntry[]): Section {
+  const isOld = entries.every(({ required }) => required === 1)
+  const body = entries.flatMap(({ dataType, required, devices }) =>
+    isOld ? [dataType, devices.length, ...devices] : [dataType, devices.length, required, ...devices],
+  )
+  return makeSection(isOld ? 'replicas_v0' : 'replicas', Uint8Array.from(body))
 }
 
 /** As `show-super` prints the section. */

@@ -68,6 +68,15 @@ export function splitSections(area: Uint8Array): Section[] {
   return sections
 }
 
+/** A section of what stands behind its header; it is filled up to a whole number of u64s. */
+export function makeSection(name: SectionName, body: Uint8Array): Section {
+  const bytes = new Uint8Array(SectionHeader.size + Math.ceil(body.length / 8) * 8)
+  const type = SECTION_NAMES.indexOf(name)
+  SectionHeader.write(viewOf(bytes), 0, { u64s: bytes.length / 8, type })
+  bytes.set(body, SectionHeader.size)
+  return { type, bytes }
+}
+
 /** A view of a section's bytes for the structure descriptions. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)

@@ -1,0 +1,30 @@
+/**
+ * The bitmap of a member that says where btree nodes may lie: bit k stands for sectors [k << shift, (k + 1) << shift). Format chapter 1,
+ * 4.1, and 4, 4.5.6.
+ */
+
+const BITS = 64
+
+export interface BtreeBitmap {
+  readonly bits: bigint
+  readonly shift: number
+}
+
+/** The bitmap that covers sectors [start, end) too. */
+export function covering({ bits, shift }: BtreeBitmap, start: number, end: number): BtreeBitmap {
+  const needed = Math.ceil(Math.log2(end)) - Math.log2(BITS)
+  const grow = Math.max(0, needed - shift)
+  let covered = grow === 0 ? bits : folded(bits, grow)
+  const unit = 2 ** (shift + grow)
+  for (let bit = Math.floor(start / unit); bit * unit < end; bit++) covered |= 1n << BigInt(bit)
+  return { bits: covered, shift: shift + grow }
+}
+
+/** Each bit stands for 2^grow of the former ones. */
+function folded(bits: bigint, grow: number): bigint {
+  let result = 0n
+  for (let bit = 0; bit < BITS; bit++) {
+    if ((bits >> BigInt(bit)) & 1n) result |= 1n << BigInt(Math.floor(bit / 2 ** grow))
+  }
+  return result
+}
