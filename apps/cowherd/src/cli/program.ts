@@ -25,6 +25,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['show-super', async () => (await import('../commands/show-super.ts')).registerShowSuper],
   ['list', async () => (await import('../commands/list.ts')).registerList],
   ['list-journal', async () => (await import('../commands/list-journal.ts')).registerListJournal],
+  ['format', async () => (await import('../commands/format.ts')).registerFormat],
   ['mount', async () => (await import('../commands/mount.ts')).registerMount],
   ['umount', async () => (await import('../commands/umount.ts')).registerUmount],
   ['debug', async () => (await import('../commands/debug.ts')).registerDebug],
@@ -49,9 +50,7 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
 
 async function parse(argv: readonly string[], context: Context, { out, err }: Surroundings): Promise<void> {
   const program = new Command('cowherd')
-    .description(
-      'Reads and mounts bcachefs volumes: image files or block devices, without a driver, without writing to them.',
-    )
+    .description('Makes, reads and mounts bcachefs volumes: image files or block devices, without a driver.')
     .usage('COMMAND [OPTIONS] VOLUME ...')
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
@@ -73,7 +72,14 @@ async function parse(argv: readonly string[], context: Context, { out, err }: Su
     })
   for (const register of await modulesFor(argv)) register(program, context)
   if (argv.length === 0) program.help({ error: true })
-  await program.parseAsync(argv[0] === 'find' ? argv.map(withTwoDashes) : [...argv], { from: 'user' })
+  await program.parseAsync(await preparedWords(argv), { from: 'user' })
+}
+
+/** The words in the form that the parser of options understands. */
+async function preparedWords(argv: readonly string[]): Promise<string[]> {
+  if (argv[0] === 'find') return argv.map(withTwoDashes)
+  if (argv[0] === 'format') return (await import('../format/format-words.ts')).withSwitches(argv)
+  return [...argv]
 }
 
 /** find(1) writes its long options with one dash, which would be read as several short ones. */

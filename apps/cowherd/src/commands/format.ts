@@ -1,0 +1,144 @@
+/** `cowherd format`: makes a new volume on image files or block devices. */
+
+import { randomFillSync } from 'node:crypto'
+import { closeSync, existsSync, ftruncateSync, openSync } from 'node:fs'
+import { Option, type Command } from 'commander'
+import { makeVolume, OPTIONS, printSuperblock, readSuperblock, type NewDevice, type OptionName } from '@cowherd/db'
+import { addFirstKeys } from '@cowherd/fs'
+import { nativeCodecs, type WritableBlockDevice } from '@cowherd/shim'
+import { findSignature, openWritableStore, physicalBlockBytes } from '@cowherd/store'
+import type { Context } from '../cli/context.ts'
+import { CommandError, ExitCode } from '../cli/exit-code.ts'
+import { examples } from '../cli/help.ts'
+import { findPassphrase } from '../cli/passphrase.ts'
+import {
+  DEVICE_OPTIONS,
+  isSwitch,
+  parseFormatWords,
+  VOLUME_OPTIONS,
+  type FormatWords,
+  type WantedDevice,
+} from '../format/format-words.ts'
+
+interface Flags {
+  readonly encrypted?: boolean
+  readonly no_passphrase?: boolean
+  readonly no_initialize?: boolean
+  readonly passphraseFile?: string
+  readonly force?: boolean
+  readonly quiet?: boolean
+}
+
+export function registerFormat(program: Command, context: Context): void {
+  const command = program
+    .command('format')
+    .description('make a new volume on image files or block devices')
+    .argument('<devices...>', 'image files or block devices')
+    .usage('[options] [[device options] <device>]...')
+    .action((_devices: string[], flags: Flags) => format(context, wordsOf(command), flags))
+  for (const option of [...VOLUME_OPTIONS, ...DEVICE_OPTIONS]) {
+    const letter = 'letter' in option ? `-${option.letter}, ` : ''
+    const value = 'value' in option ? ` ${option.value}` : ''
+    command.option(`${letter}--${option.name}${value}`, option.text)
+  }
+  for (const key of Object.keys(OPTIONS) as OptionName[]) addOption(command, key)
+  command
+    .option('--encrypted', 'encrypt everything (ChaCha20, Poly1305)')
+    .option('--no_passphrase', 'with the key in the superblock, readable by all who have the volume')
+    .option('--passphrase-file <file>', 'file with the passphrase (or set COWHERD_PASSPHRASE)')
+    .option('--no_initialize', 'write the superblocks only; the first mount makes the rest')
+    .option('-f, --force', 'overwrite what is on the devices')
+    .option('-q, --quiet', 'print nothing but errors')
+    .addOption(new Option('-v, --verbose').hideHelp())
+  examples(
+    command,
+    [
+      'cowherd format --fs_size=1G new.img',
+      'cowherd format --replicas=2 --label=ssd /dev/sdb --label=hdd /dev/sdc /dev/sdd --foreground_target=ssd',
+    ],
+    `Sizes are bytes, or have a suffix k, M, G, T. Options of devices hold for the devices behind them. The options are those of
+bcachefs format, and the volume is of version 1.13.`,
+  )
+}
+
+function addOption(command: Command, key: OptionName): void {
+  const { name } = OPTIONS[key]
+  if (isSwitch(key)) {
+    command.option(`--${name}`, `set the option ${name}`)
+    command.addOption(new Option(`--no_${name}`).hideHelp())
+  } else command.option(`--${name} <value>`, `set the option ${name}`)
+}
+
+/** The words behind the command's name, in the order in which they were given. */
+function wordsOf(command: Command): string[] {
+  const words = (command.parent as (Command & { readonly rawArgs: readonly string[] }) | null)?.rawArgs ?? []
+  return words.slice(words.indexOf('format') + 1)
+}
+
+async function format(context: Context, words: readonly string[], flags: Flags): Promise<void> {
+  const wanted = asUsage(() => parseFormatWords(words))
+  const passphrase = await newPassphrase(context, flags)
+  const codecs = nativeCodecs()
+  const random = (bytes: Uint8Array): void => void randomFillSync(bytes)
+  const strHash = wanted.options.strHash ?? OPTIONS.strHash.defaultValue
+  const devices = wanted.devices.map((device) => openDevice(context, device, flags.force === true))
+  const { devices: _devices, ...volume } = wanted
+  makeVolume(devices, {
+    ...volume,
+    codecs,
+    random,
+    nowNs: BigInt(Date.now()) * 1_000_000n,
+    ...(flags.encrypted === true ? { encryption: { passphrase } } : {}),
+    ...(flags.no_initialize === true ? {} : { fill: (builder) => addFirstKeys(builder, { codecs, random, strHash }) }),
+  })
+  if (flags.quiet === true) return
+  const superblock = readSuperblock(devices[0].device, codecs)
+  context.out.write(printSuperblock(superblock, { device: '(reg file)', layout: false }))
+}
+
+/** Opens a device for writing, and refuses one that holds something, unless that may go. */
+function openDevice(context: Context, wanted: WantedDevice, force: boolean): NewDevice {
+  const { path, ...options } = wanted
+  const isNew = options.sizeBytes !== undefined && !existsSync(path)
+  if (isNew) makeImage(path, options.sizeBytes)
+  const device = openWritableStore(path, { note: (text: string) => context.note(text) })
+  context.closeLater(device)
+  if (!force && !isNew) refuseUsed(device)
+  return { ...options, device, blockBytes: Math.max(512, Math.min(4096, physicalBlockBytes(path))) }
+}
+
+function refuseUsed(device: WritableBlockDevice): void {
+  const found = findSignature(device)
+  if (found === undefined) return
+  throw new CommandError(ExitCode.incomplete, `${device.name}: holds ${found} already (--force overwrites it)`)
+}
+
+function makeImage(path: string, sizeBytes = 0): void {
+  const file = openSync(path, 'wx')
+  try {
+    ftruncateSync(file, sizeBytes)
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** The passphrase of the new volume; typed twice where somebody types. */
+async function newPassphrase(context: Context, flags: Flags): Promise<Uint8Array | undefined> {
+  if (flags.encrypted !== true || flags.no_passphrase === true) return undefined
+  const sources = { file: flags.passphraseFile, environment: context.env['COWHERD_PASSPHRASE'] }
+  const first = await findPassphrase(sources, 'New passphrase')
+  const second = await findPassphrase(sources, 'The same again')
+  if (Buffer.compare(first, second) !== 0) throw new CommandError(ExitCode.usage, 'the passphrases differ')
+  if (first.length === 0) throw new CommandError(ExitCode.usage, 'an empty passphrase')
+  return first
+}
+
+/** Words that can't be read are the user's mistake. */
+function asUsage(parse: () => FormatWords): FormatWords {
+  try {
+    return parse()
+  } catch (error) {
+    if (error instanceof CommandError || !(error instanceof Error)) throw error
+    throw new CommandError(ExitCode.usage, `format: ${error.message}`, { cause: error })
+  }
+}
