@@ -2,11 +2,12 @@
  * Asynchronous I/O under all schedules with few preemptions and under random ones; with a thread that dies at any of its steps; and
  * mutants, each of which must be found.
  *
- * COWHERD_SOAK=1: one preemption more, and many more random schedules, from a new seed, which is printed.
+ * COWHERD_SOAK=1: more, see `budget.ts`.
  */
 
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { exploreFewPreemptions, randomSchedules, seed } from './budget.ts'
 import {
   bundleScenarios,
   exploreAll,
@@ -18,9 +19,7 @@ import {
 } from './index.ts'
 import { scenarios } from './scenarios/aio.ts'
 
-const isSoak = process.env['COWHERD_SOAK'] === '1'
-const RANDOM_SCHEDULES = isSoak ? 200_000 : 500
-const seed = isSoak ? Date.now() % 2 ** 31 : 1
+const RANDOM_SCHEDULES = randomSchedules(500)
 /** More than thread 0 takes in any schedule tried here. */
 const STEPS_BEFORE_DEATH = 60
 
@@ -35,7 +34,7 @@ beforeAll(async () => {
 afterAll(() => threads.stop())
 
 function preemptionsFor(name: string): number {
-  return (scenarios[name]?.threads.length === 2 ? 2 : 1) + (isSoak ? 1 : 0)
+  return scenarios[name]?.threads.length === 2 ? 2 : 1
 }
 
 function tell(name: string, schedules: number): void {
@@ -45,7 +44,7 @@ function tell(name: string, schedules: number): void {
 const small = lives.filter((name) => scenarios[name]?.isLarge !== true)
 
 test.each(small)('%s: every schedule with few preemptions', { timeout: 3600_000 }, (name) => {
-  const result = exploreAll(threads, name, { preemptionsMax: preemptionsFor(name) })
+  const result = exploreFewPreemptions(threads, name, { preemptionsMax: preemptionsFor(name) })
   expect(result).toMatchObject({ complete: true })
   tell(name, result.schedules)
 })

@@ -2,21 +2,19 @@
  * The locks of `@cowherd/shim` under all schedules of small scenarios and random schedules of larger ones.
  *
  * All schedules with at most three preemptions (two threads) or two (three threads) are tried; of those scenarios whose
- * number of schedules allows it, all schedules whatsoever. COWHERD_SOAK=1: any number of preemptions for two threads, three for
- * three, and many more random ones, from a new seed, which is printed.
+ * number of schedules allows it, all schedules whatsoever. COWHERD_SOAK=1: more, see `budget.ts`.
  */
 
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { exploreFewPreemptions, isSoak, randomSchedules, seed, soakSchedules } from './budget.ts'
 import { bundleScenarios, exploreAll, exploreRandomly, replay, ScheduledThreads, type Scenario } from './index.ts'
 import { scenarios as locks } from './scenarios/locks.ts'
 import { scenarios as rcu } from './scenarios/rcu.ts'
 import { scenarios as signals } from './scenarios/signals.ts'
 import { scenarios as work } from './scenarios/work.ts'
 
-const isSoak = process.env['COWHERD_SOAK'] === '1'
-const RANDOM_SCHEDULES = isSoak ? 200_000 : 1000
-const seed = isSoak ? Date.now() % 2 ** 31 : 1
+const RANDOM_SCHEDULES = randomSchedules(1000)
 /** Scenarios of which all schedules are tried in CI: fewer than 10,000. */
 const WHOLLY = [
   'mutex, 2 threads',
@@ -55,16 +53,18 @@ describe.each(suites)('%s', (file, scenarios) => {
   const isWhole = (name: string) => WHOLLY.includes(name) || (isSoak && scenarios[name]?.threads.length === 2)
 
   test.each(small)('%s: every schedule with few preemptions', { timeout: 3600_000 }, (name) => {
-    const preemptionsMax = (scenarios[name]?.threads.length === 2 ? 3 : 2) + (isSoak ? 1 : 0)
-    const result = exploreAll(threads, name, { preemptionsMax })
+    const preemptionsMax = scenarios[name]?.threads.length === 2 ? 3 : 2
+    const result = exploreFewPreemptions(threads, name, { preemptionsMax })
     expect(result).toMatchObject({ complete: true })
     if (process.env['COWHERD_SCHEDULES'] === '1')
       console.log(`${name}: ${result.schedules}, ${preemptionsMax} preemptions`)
   })
 
   test.each(small.filter(isWhole))('%s: every schedule', { timeout: 3600_000 }, (name) => {
-    const result = exploreAll(threads, name)
-    expect(result).toMatchObject({ complete: true })
+    const isFew = WHOLLY.includes(name)
+    const result = exploreAll(threads, name, isFew ? {} : { schedulesMax: soakSchedules })
+    expect(result.failure).toBeUndefined()
+    if (isFew) expect(result.complete).toBe(true)
     if (process.env['COWHERD_SCHEDULES'] === '1') console.log(`${name}: ${result.schedules} + ${result.pruned}, all`)
   })
 

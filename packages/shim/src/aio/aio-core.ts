@@ -9,7 +9,7 @@ import { type AioMemory, DEATHS, Phase, PHASE, WORKERS } from './aio-memory.ts'
 import { resultOf } from './errno.ts'
 import type { Performer } from './performer.ts'
 import type { RequestBatch } from './request-batch.ts'
-import { COOKIE, ownerOf, passedOn, QUEUE, REQUEST_FIRST, RESULT, STATE, Status, STATUS_MASK } from './slots.ts'
+import { COOKIE, ownerOf, OPERATION, passedOn, QUEUE, RESULT, STATE, Status, STATUS_MASK } from './slots.ts'
 
 /** Moves requests from the batch into free slots, and queues them. Returns how many. Nobody is woken. */
 export function enqueue(memory: AioMemory, batch: RequestBatch): number {
@@ -20,7 +20,7 @@ export function enqueue(memory: AioMemory, batch: RequestBatch): number {
     const slot = memory.free.take(id, Status.filling)
     if (slot < 0) break
     const at = memory.slotAt(slot)
-    batch.moveTo(words, at + REQUEST_FIRST)
+    batch.moveTo(words, at + OPERATION)
     words[at + QUEUE] = batch.queue
     passOn(words, at, id, Status.queued)
     memory.submitted.push(slot)

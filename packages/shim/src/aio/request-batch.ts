@@ -7,7 +7,7 @@
  */
 
 import { SEGMENT_WORDS, TRANSFER_MAX } from './performer.ts'
-import { Operation, REQUEST_FIRST, REQUEST_WORDS, THROUGH } from './slots.ts'
+import { Operation, REQUEST_WORDS, THROUGH } from './slots.ts'
 import { AT, BUFFER, COOKIE, DEVICE, LENGTH_HIGH, LENGTH_LOW, OFFSET_HIGH, OFFSET_LOW, OPERATION } from './slots.ts'
 
 /** The most segments of one request. */
@@ -110,7 +110,7 @@ export class RequestBatch {
     if (!(Number.isSafeInteger(length) && length >= 0)) throw new RangeError(`length ${length}`)
     if (this.end === this.capacity && !this.makeRoom()) return false
     const { words } = this
-    const record = this.end++ * REQUEST_WORDS - REQUEST_FIRST
+    const record = this.end++ * REQUEST_WORDS - OPERATION
     words[record + OPERATION] = operation
     words[record + DEVICE] = device
     words[record + OFFSET_LOW] = offset

@@ -29,8 +29,7 @@ export const AT = 6
 export const LENGTH_LOW = 7
 export const LENGTH_HIGH = 8
 export const COOKIE = 9
-/** These come from the batch; the others are the slot's own. */
-export const REQUEST_FIRST = OPERATION
+/** From OPERATION on so many words come from the batch; the others are the slot's own. */
 export const REQUEST_WORDS = COOKIE - OPERATION + 1
 export const QUEUE = 10
 export const RESULT = 11

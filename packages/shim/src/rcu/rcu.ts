@@ -184,7 +184,7 @@ export class Rcu {
     if (this.online_) return
     this.online()
     queueMicrotask(() => {
-      if (this.pins === 0) this.leave()
+      if (this.online_ && this.pins === 0) this.leave()
       this.runDue()
     })
   }

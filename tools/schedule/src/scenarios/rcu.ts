@@ -112,7 +112,7 @@ function retires(next: number) {
     const old = exchange(words, next)
     list.retire(old)
     rcu.quiescent()
-    for (let i = 0; i < 3; i++) list.reclaim()
+    for (let i = 0; i < 2; i++) list.reclaim()
     rcu.offline()
   }
 }
@@ -181,15 +181,12 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   'rcu, update, 2 readers': rcuOf(updates(2), readsOnlineTwice, reads),
   'rcu, update async, reader': rcuOf(updatesAsync, readsOnlineTwice),
   'rcu, callbacks, reader': rcuOf(calls, readsOnlineTwice),
-  'rcu, callbacks, update': rcuOf(calls, (view) => {
-    view.rcu.synchronizeRcu()
-    reads(view)
-  }),
+  'rcu, callbacks, update': rcuOf(calls, (view) => view.rcu.synchronizeRcu()),
   'rcu, a reader waits for the updater': rcuOf(updatesLocked, readsAroundMutex),
   'rcu, retire, reader': retiring(retires(OBJECTS + 2), readsPiece),
   'rcu, drain, reader': retiring(drains(OBJECTS + 2), readsPiece),
-  'rcu, drain, retire': retiring(drains(OBJECTS + 2), retires(OBJECTS + 4)),
-  'rcu, drain, drain': retiring(drains(OBJECTS + 2), drains(OBJECTS + 4)),
+  'rcu, drain, retire': { ...retiring(drains(OBJECTS + 2), retires(OBJECTS + 4)), isLarge: true },
+  'rcu, drain, drain': { ...retiring(drains(OBJECTS + 2), drains(OBJECTS + 4)), isLarge: true },
   'rcu, retire, retire': retiring(retires(OBJECTS + 2), retires(OBJECTS + 4)),
   'rcu, retire, retire, reader': retiring(retires(OBJECTS + 2), retires(OBJECTS + 4), readsPiece),
   'rcu, everything, 4 threads': {
