@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { nowMs, RequestTable } from './request-table.ts'
 
 const ROW_BYTES = 64
@@ -80,4 +80,30 @@ test('a row is a deferred request as long as this waits', () => {
   expect(requests.isDeferred(row, 0, 0xffff_fffe)).toBe(false)
   requests.free(row)
   expect(requests.isDeferred(row, 0x8000_0000, 0xffff_fffe)).toBe(false)
+})
+
+test('an interrupt that comes late is not the next request of the row', () => {
+  const requests = table(1)
+  const row = requests.take()
+  const { compareExchange } = Atomics
+  const late = vi.spyOn(Atomics, 'compareExchange')
+  const isHeardAfter = (between: () => void): boolean => {
+    requests.begin(row, header(1, 4))
+    late.mockImplementationOnce((...words: Parameters<typeof compareExchange>) => {
+      between() // what another thread does after the request was found
+      return compareExchange.call(Atomics, ...words)
+    })
+    return requests.interrupt(0x8000_0000, 4)
+  }
+  try {
+    const next = (): void => {
+      requests.end(row)
+      requests.begin(row, header(1, 6))
+    }
+    expect([isHeardAfter(next), requests.isInterrupted(row)]).toEqual([false, false])
+    const other = (): void => void requests.interrupt(0x8000_0000, 4)
+    expect([isHeardAfter(other), requests.isInterrupted(row)]).toEqual([true, true])
+  } finally {
+    late.mockRestore()
+  }
 })

@@ -4,7 +4,8 @@
  * bounds how many requests may wait.
  *
  * A row is written by the thread that serves the request, and freed by the one that answers it. Others only look; they may see a
- * row while it is written.
+ * row while it is written. One word is written by others too: an INTERRUPT may come to any thread, while the request that it is about
+ * is answered in another and the row taken for the next. So the mark is set only if the word is still that request's.
  */
 
 import { opcodeName } from './protocol.ts'
@@ -17,7 +18,7 @@ const UNIQUE = 2 // two words
 const NODE = 4 // two words
 const UID = 6
 const PID = 7
-const INTERRUPTED = 8
+const INTERRUPT = 8 // lower half of the request's identity; its complement when the request has been interrupted
 const STARTED = 10 // a float64: milliseconds of Unix time
 
 const State = { free: 0, served: 1, deferred: 2 } as const
@@ -67,7 +68,7 @@ export class RequestTable {
       const row = (this.hint + tries) % this.rows
       if (Atomics.compareExchange(this.words, row * ROW_WORDS + STATE, State.free, State.served) !== State.free)
         continue
-      this.words[row * ROW_WORDS + OPCODE] = 0
+      Atomics.store(this.words, row * ROW_WORDS + OPCODE, 0)
       this.hint = row + 1
       return row
     }
@@ -90,16 +91,16 @@ export class RequestTable {
     words[at + NODE + 1] = request[5]
     words[at + UID] = request[6]
     words[at + PID] = request[8]
-    words[at + INTERRUPTED] = 0
     const now = nowMs()
     times[(at + STARTED) >> 1] = now
-    words[at + OPCODE] = request[1]
+    Atomics.store(words, at + INTERRUPT, request[2])
+    Atomics.store(words, at + OPCODE, request[1]) // from here on others see it
     return now
   }
 
   /** Notes that the request of `row` has been answered; the row stays with its thread. */
   end(row: number): void {
-    this.words[row * ROW_WORDS + OPCODE] = 0
+    Atomics.store(this.words, row * ROW_WORDS + OPCODE, 0)
   }
 
   /** Marks a request as one that is answered later. */
@@ -123,24 +124,27 @@ export class RequestTable {
   /** Marks the request as interrupted and wakes who waits for that. Returns false if no open request has that identity. */
   interrupt(uniqueHi: number, uniqueLo: number): boolean {
     const { words } = this
+    const low = uniqueLo | 0
     for (let at = 0; at < words.length; at += ROW_WORDS) {
-      if (Atomics.load(words, at + STATE) === State.free || words[at + OPCODE] === 0) continue
-      if (words[at + UNIQUE] !== (uniqueLo | 0) || words[at + UNIQUE + 1] !== (uniqueHi | 0)) continue
-      Atomics.store(words, at + INTERRUPTED, 1)
-      Atomics.notify(words, at + INTERRUPTED)
-      return true
+      if (Atomics.load(words, at + STATE) === State.free || Atomics.load(words, at + OPCODE) === 0) continue
+      if (words[at + UNIQUE] !== low || words[at + UNIQUE + 1] !== (uniqueHi | 0)) continue
+      const found = Atomics.compareExchange(words, at + INTERRUPT, low, ~low)
+      if (found === low) Atomics.notify(words, at + INTERRUPT)
+      return found === low || found === ~low // else it has just been answered
     }
     return false
   }
 
   /** True if the caller of the request no longer wants to wait. */
   isInterrupted(row: number): boolean {
-    return Atomics.load(this.words, row * ROW_WORDS + INTERRUPTED) === 1
+    const at = row * ROW_WORDS
+    return Atomics.load(this.words, at + INTERRUPT) === ~this.words[at + UNIQUE]
   }
 
   /** Waits until the request is interrupted, at most `timeoutMs`. Returns whether it is. */
   waitForInterrupt(row: number, timeoutMs: number): boolean {
-    Atomics.wait(this.words, row * ROW_WORDS + INTERRUPTED, 0, timeoutMs)
+    const at = row * ROW_WORDS
+    Atomics.wait(this.words, at + INTERRUPT, this.words[at + UNIQUE], timeoutMs)
     return this.isInterrupted(row)
   }
 
@@ -151,16 +155,17 @@ export class RequestTable {
     for (let row = 0; row < this.rows; row++) {
       const at = row * ROW_WORDS
       const state = Atomics.load(words, at + STATE)
-      if (state === State.free || words[at + OPCODE] === 0) continue
+      const opcode = Atomics.load(words, at + OPCODE)
+      if (state === State.free || opcode === 0) continue
       open.push({
-        operation: opcodeName(words[at + OPCODE]),
+        operation: opcodeName(opcode),
         unique: `${(BigInt(words[at + UNIQUE + 1] >>> 0) << 32n) | BigInt(words[at + UNIQUE] >>> 0)}`,
         node: (words[at + NODE + 1] >>> 0) * 0x100000000 + (words[at + NODE] >>> 0),
         uid: words[at + UID] >>> 0,
         pid: words[at + PID] >>> 0,
         startedMs: this.startedMs(row),
         deferred: state === State.deferred,
-        interrupted: words[at + INTERRUPTED] === 1,
+        interrupted: this.isInterrupted(row),
       })
     }
     return open.sort((a, b) => a.startedMs - b.startedMs)

@@ -339,6 +339,63 @@ describe('what comes unasked', () => {
   })
 })
 
+describe('several sessions on one mount', () => {
+  test('the others know what the first has agreed on', () => {
+    const memory = newSessionMemory(2)
+    const first = new Session(new MemoryTransport([init()]), answers, { memory })
+    first.serve()
+    const agreed = structuredClone(first.connection)
+    if (agreed === undefined) return expect.unreachable()
+    const second = new Session(new MemoryTransport([]), answers, { memory, seat: 1, agreed })
+    expect(second.connection).toEqual(first.connection)
+  })
+
+  test('when one fails, the next request of another gets EIO, and that ends too', () => {
+    const memory = newSessionMemory(2)
+    const failing = (): void => {
+      const operations: Operations = {
+        statfs() {
+          throw new TypeError('bug')
+        },
+      }
+      expect(() => new Session(new MemoryTransport([statfs()]), operations, { memory }).serve()).toThrow('bug')
+    }
+    const transport = new MemoryTransport([statfs(2n), lookup('a', 4n), statfs(6n)])
+    let isFirst = true
+    const between = (): void => {
+      if (!isFirst && !second.doorbell.isDismissed) failing() // while this one waits
+      isFirst = false
+    }
+    const second: Session = new Session(transport, answers, { memory, seat: 1, between })
+    second.serve()
+    expect(transport.written.map(({ unique, error }) => [unique, error])).toEqual([
+      [2n, 0],
+      [4n, -5],
+    ])
+    expect([second.doorbell.serving, second.requests.list()]).toEqual([0, []])
+    second.serve() // nobody begins any more
+    expect(transport.written).toHaveLength(2)
+  })
+
+  test.each([
+    ['FORGET', requestOf(Opcode.forget, {}, new Uint8Array(8))],
+    ['INTERRUPT', interruptOf(2n)],
+    ['a reply', requestOf(Opcode.notifyReply, { unique: BigInt(DOORBELL_UNIQUE) }, new Uint8Array(40))],
+  ])('%s, which has no answer, gets none when all are to end', (_, message) => {
+    const transport = new MemoryTransport([message, statfs()])
+    const forget = (): never => expect.unreachable()
+    const between = (): void => session.doorbell.dismiss() // while it waits
+    const session: Session = new Session(transport, { ...answers, forget, interrupt: forget }, { between })
+    session.serve()
+    expect(transport.written).toEqual([])
+  })
+
+  test('a seat that there is no memory for', () => {
+    const memory = newSessionMemory(2)
+    expect(() => new Session(new MemoryTransport([]), answers, { memory, seat: 2 })).toThrow(RangeError)
+  })
+})
+
 test('another thread sees what a session does by the memory it made', () => {
   const memory = newSessionMemory()
   const session = new Session(new MemoryTransport([statfs()]), answers, { memory })

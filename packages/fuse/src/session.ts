@@ -5,6 +5,9 @@
  *     const fd = mountFuse('/mnt/hello', { source: 'hello', subtype: 'hello', options: ['ro'] })
  *     new Session(fd, operations).serve()
  *
+ * Several threads serve one mount by a session each, with memory in common; the kernel hands each request to one of them, whichever waits.
+ * INIT comes first and alone: the others begin when the first is `ready`. If one of them fails, all end.
+ *
  * No request is left without an answer: what an operation throws becomes one, and an operation that does not answer at all is an
  * error of the program. Such errors end the loop, after the request has been answered with EIO: the caller sees to the mount.
  */
@@ -26,8 +29,14 @@ export interface SessionOptions extends ConnectionOptions {
   readonly errnoOf?: (error: unknown) => ErrnoName | undefined
   /** Called once, when kernel and filesystem have agreed: from here on the mount answers. */
   readonly ready?: (connection: Connection) => void
+  /** Called before each request that is waited for. Must be quick. */
+  readonly between?: () => void
   /** Memory that another thread looks into: made by whoever wants to see it. */
   readonly memory?: SessionMemory
+  /** Of several sessions on one mount the number of this one, from 0. `memory` has been made for so many. */
+  readonly seat?: number
+  /** What the session that took INIT has agreed on, for the others. */
+  readonly agreed?: Connection
 }
 
 /** What a session keeps in shared memory. */
@@ -37,12 +46,12 @@ export interface SessionMemory {
   readonly doorbell: SharedArrayBuffer
 }
 
-/** New memory for a session, for a thread that starts the serving one. */
-export function newSessionMemory(): SessionMemory {
+/** New memory for the sessions of a mount, for a thread that starts the serving ones. */
+export function newSessionMemory(sessions = 1): SessionMemory {
   return {
     requests: new RequestTable().memory,
-    statistics: new Statistics().memory,
-    doorbell: new Doorbell().memory,
+    statistics: Statistics.memoryFor(sessions),
+    doorbell: Doorbell.memoryFor(sessions),
   }
 }
 
@@ -63,15 +72,16 @@ export class Session {
 
   /** `device`: the descriptor of a mounted /dev/fuse, or another way to the kernel. */
   constructor(device: number | Transport, operations: Operations, options: SessionOptions = {}) {
-    const { memory } = options
+    const { memory = newSessionMemory(), seat = 0 } = options
     this.fd = typeof device === 'number' ? device : -1
     this.transport = typeof device === 'number' ? deviceTransport(device) : device
     this.operations = operations
     this.options = options
     this.readMax = maxWriteBytesOf(options)
-    this.requests = new RequestTable(memory?.requests)
-    this.statistics = new Statistics(memory?.statistics)
-    this.doorbell = new Doorbell(memory?.doorbell)
+    this.requests = new RequestTable(memory.requests)
+    this.statistics = new Statistics(memory.statistics, seat)
+    this.doorbell = new Doorbell(memory.doorbell, seat)
+    this.agreed = options.agreed
     this.notifier = new Notifier(this.transport)
   }
 
@@ -86,19 +96,32 @@ export class Session {
   }
 
   /**
-   * Serves until the filesystem is unmounted. Throws what an operation threw without `errnoOf` knowing it, and errors of reading and
-   * writing; FuseError (EPROTO) if the kernel speaks another protocol.
+   * Serves until the filesystem is unmounted, or the doorbell sends all home. Throws what an operation threw without `errnoOf` knowing it,
+   * and errors of reading and writing; FuseError (EPROTO) if the kernel speaks another protocol. Then the other sessions of the mount
+   * are to end too: the doorbell dismisses them, and whoever sees to the mount rings until they have gone.
    */
   serve(): void {
+    const { doorbell } = this
+    const { between } = this.options
     const request = new Request(this.transport, this.requests, this.statistics, this.readMax + HEADERS_BYTES)
+    doorbell.enter()
     try {
-      for (;;) {
+      while (!doorbell.isDismissed) {
+        between?.()
         const outcome = this.readNext(request)
         if (outcome === 'gone') return
+        if (doorbell.isDismissed) {
+          if (outcome === 'request') this.refuse(request)
+          return
+        }
         if (outcome === 'request') this.handle(request)
-        if (this.doorbell.answer()) this.operations.doorbell?.()
+        if (doorbell.answer()) this.operations.doorbell?.()
       }
+    } catch (error) {
+      doorbell.dismiss()
+      throw error
     } finally {
+      doorbell.leave()
       request.close()
     }
   }
@@ -153,6 +176,23 @@ export class Session {
     throw new Error(`the operation ${opcodeName(request.opcode)} has not answered its request`)
   }
 
+  /** Answers a request that came when all were to go home. */
+  private refuse(request: Request): void {
+    switch (request.opcode) {
+      case Opcode.notifyReply:
+        this.retrieved(request)
+        break
+      case Opcode.forget:
+      case Opcode.batchForget:
+      case Opcode.interrupt:
+        break
+      default:
+        request.error('EIO')
+        return
+    }
+    request.dismiss()
+  }
+
   private init(request: Request): void {
     const negotiation = negotiate(request.bytesFrom(0, request.bodyBytes), this.options)
     if (negotiation.kind === 'refused') {
@@ -182,6 +222,7 @@ export class Session {
 
   private retrieved(request: Request): void {
     const unique = request.uniqueHi * 0x100000000 + request.uniqueLo
+    if (unique === DOORBELL_UNIQUE) this.doorbell.heard()
     if (request.bodyBytes < NotifyRetrieveIn.size || unique === DOORBELL_UNIQUE) return
     const offset = request.u64(NotifyRetrieveIn.offsets.offset)
     const size = request.u32(NotifyRetrieveIn.offsets.size)

@@ -1,6 +1,7 @@
 /**
  * How many requests there were, how many failed, and how long they took, for each operation; in shared memory, so that another thread
- * can tell while the serving one is busy. Each thread that answers has a block of its own, which it alone writes: no atomics.
+ * can tell while the serving ones are busy. Each thread that answers has a block of its own, which it alone writes: no atomics. The
+ * first blocks are the sessions', by their seats; threads that answer deferred requests take the others as they come.
  */
 
 import { OPCODES_END, opcodeName } from './protocol.ts'
@@ -14,7 +15,8 @@ const GREATEST_MS = 3
 const RANGE_0 = 4
 const OPERATION_NUMBERS = RANGE_0 + RANGES
 const BLOCK_NUMBERS = OPCODES_END * OPERATION_NUMBERS
-const BLOCKS = 16
+/** For threads that have none by their seat. */
+const BLOCKS_FOR_OTHERS = 16
 
 /** Figures of one operation. */
 export interface OperationStatistics {
@@ -33,19 +35,31 @@ export class Statistics {
   readonly memory: SharedArrayBuffer
   private readonly numbers: Float64Array
   private readonly claims: Int32Array
-  private block = -1
+  private readonly blocks: number
+  private block: number
 
-  constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(BLOCKS * BLOCK_NUMBERS * 8 + 8)) {
+  /** `seat`: the number of the session that counts, from 0; others have none. */
+  constructor(memory: SharedArrayBuffer = Statistics.memoryFor(0), seat = -1) {
     this.memory = memory
-    this.numbers = new Float64Array(memory, 0, BLOCKS * BLOCK_NUMBERS)
-    this.claims = new Int32Array(memory, BLOCKS * BLOCK_NUMBERS * 8, 1)
+    this.blocks = Math.floor(memory.byteLength / (BLOCK_NUMBERS * 8))
+    this.numbers = new Float64Array(memory, 0, this.blocks * BLOCK_NUMBERS)
+    this.claims = new Int32Array(memory, this.blocks * BLOCK_NUMBERS * 8, 1)
+    this.block = seat
+  }
+
+  /** Memory for the statistics of that many sessions, and of threads that answer for them. */
+  static memoryFor(sessions: number): SharedArrayBuffer {
+    const numbers = (sessions + BLOCKS_FOR_OTHERS) * BLOCK_NUMBERS
+    const memory = new SharedArrayBuffer(numbers * 8 + 8)
+    new Int32Array(memory, numbers * 8, 1)[0] = sessions
+    return memory
   }
 
   /** Counts a request that has been answered; those of unknown operations under number 0. */
   count(opcode: number, elapsedMs: number, isError: boolean): void {
     const milliseconds = Math.max(0, elapsedMs) // the clocks of two threads differ a little
     // threads beyond the last block share it, and may lose counts
-    if (this.block < 0) this.block = Math.min(Atomics.add(this.claims, 0, 1), BLOCKS - 1)
+    if (this.block < 0) this.block = Math.min(Atomics.add(this.claims, 0, 1), this.blocks - 1)
     const { numbers } = this
     const at = this.block * BLOCK_NUMBERS + (opcode < OPCODES_END ? opcode : 0) * OPERATION_NUMBERS
     numbers[at + COUNT]++
@@ -56,7 +70,16 @@ export class Statistics {
     numbers[at + RANGE_0 + Math.min(range, RANGES - 1)]++
   }
 
-  /** The figures of the operations that there were, in the order of their numbers. */
+  /** How many requests the session with that seat has answered. */
+  answeredBy(seat: number): number {
+    let sum = 0
+    for (let opcode = 0; opcode < OPCODES_END; opcode++) {
+      sum += this.numbers[seat * BLOCK_NUMBERS + opcode * OPERATION_NUMBERS + COUNT]
+    }
+    return sum
+  }
+
+  /** The figures of the operations that there were, of all threads, in the order of their numbers. */
   list(): OperationStatistics[] {
     const found: OperationStatistics[] = []
     for (let opcode = 0; opcode < OPCODES_END; opcode++) {
@@ -79,7 +102,7 @@ export class Statistics {
 
   private sumOf(opcode: number): Float64Array {
     const sum = new Float64Array(OPERATION_NUMBERS)
-    for (let block = 0; block < BLOCKS; block++) {
+    for (let block = 0; block < this.blocks; block++) {
       const at = block * BLOCK_NUMBERS + opcode * OPERATION_NUMBERS
       for (let i = 0; i < OPERATION_NUMBERS; i++) {
         const number = this.numbers[at + i]

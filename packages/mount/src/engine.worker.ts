@@ -1,26 +1,44 @@
-/** The thread of the engine: opens the volume, tells so, and serves when it is given the mounted device. */
+/**
+ * A thread of the engine: opens the volume, or a view of it, tells so, and serves when it is given the mounted device. The first one
+ * begins by itself; the others are told what it has opened.
+ */
 
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
-import { openEngine } from './engine.ts'
-import { errorText, type EngineData, type EngineMessage, type ServeMessage } from './messages.ts'
+import { openEngine, type Engine } from './engine.ts'
+import { errorText, type EngineCommand, type EngineData, type EngineMessage, type EngineShare } from './messages.ts'
 
 if (isMainThread || parentPort === null) throw new Error('this file is the code of a thread')
 const parent = parentPort
+const data = workerData as EngineData
+let engine: Engine | undefined
 
 const tell = (message: EngineMessage): void => parent.postMessage(message)
 
-try {
-  const engine = openEngine(workerData as EngineData, tell)
-  parent.once('message', ({ fd }: ServeMessage) => {
-    try {
-      engine.serve(fd)
-      engine.close()
-    } catch (error) {
-      tell({ kind: 'failed', error: errorText(error) })
-    }
+/** Does a piece of work. If it fails, so does the engine, and the thread ends. */
+function attempt(work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    tell({ kind: 'failed', error: errorText(error) })
     parent.close()
-  })
-  tell({ kind: 'opened' })
-} catch (error) {
-  tell({ kind: 'failed', error: errorText(error) })
+  }
 }
+
+function open(share?: EngineShare): void {
+  engine = openEngine(data, share, tell)
+  tell({ kind: 'opened', share: engine.share })
+}
+
+parent.on('message', (command: EngineCommand) =>
+  attempt(() => {
+    if (command.kind === 'open') {
+      open(command.share)
+      return
+    }
+    engine?.serve(command.fd, command.agreed)
+    engine?.close()
+    tell({ kind: 'ended' })
+    parent.close()
+  }),
+)
+if (data.seat === 0) attempt(() => open())

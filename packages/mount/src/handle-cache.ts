@@ -1,14 +1,22 @@
 /**
  * Things that are kept by node, the least recently used given up first: open files and directory readers. The kernel is told of no handles,
  * so what a node needs for being read is made when it is read, and found again while it is read on.
+ *
+ * Each thread keeps its own. A node that is forgotten is dropped in the thread that hears of it; in the others it is passed over from then
+ * on, because the node's number comes back with another generation only.
  */
+
+interface Kept<T> {
+  readonly generation: number
+  readonly value: T
+}
 
 export class HandleCache<T> {
   private readonly limit: number
   private readonly make: (node: number) => T
-  private readonly kept = new Map<number, T>()
+  private readonly kept = new Map<number, Kept<T>>()
   private lastNode = 0
-  private last: T | undefined
+  private last: Kept<T> | undefined
 
   /** `make` opens what belongs to a node; `limit` bounds how many are kept. */
   constructor(limit: number, make: (node: number) => T) {
@@ -20,18 +28,19 @@ export class HandleCache<T> {
     return this.kept.size
   }
 
-  /** What belongs to a node. Throws what `make` throws. */
-  get(node: number): T {
-    if (this.last !== undefined && this.lastNode === node) return this.last
+  /** What belongs to a node of that generation. Throws what `make` throws. */
+  get(node: number, generation: number): T {
+    if (this.last?.generation === generation && this.lastNode === node) return this.last.value
     const { kept } = this
-    const found = kept.get(node)
-    const value = found ?? this.make(node)
-    if (found !== undefined) kept.delete(node)
+    const present = kept.get(node)
+    if (present !== undefined) kept.delete(node)
     else if (kept.size >= this.limit) this.dropOldest()
-    kept.set(node, value) // at the end: the oldest are first
+    const isRight = present?.generation === generation
+    const found = isRight ? present : { generation, value: this.make(node) }
+    kept.set(node, found) // at the end: the oldest are first
     this.lastNode = node
-    this.last = value
-    return value
+    this.last = found
+    return found.value
   }
 
   /** Gives up what belongs to a node, which may come to stand for another file. */

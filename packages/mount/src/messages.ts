@@ -1,8 +1,8 @@
-/** What the main thread and the engine's thread of a mount say to each other. Plain data. */
+/** What the main thread and the engine's threads of a mount say to each other. Plain data. */
 
-import type { CacheState, OpenOptions } from '@cowherd/db'
-import type { SessionMemory } from '@cowherd/fuse'
-import type { MessagePort } from 'node:worker_threads'
+import type { OpenOptions, SharedVolume } from '@cowherd/db'
+import type { Connection, NodeTableDescriptor, SessionMemory } from '@cowherd/fuse'
+import type { SharedPlace } from '@cowherd/shim'
 import type { CacheTimes } from './caching.ts'
 
 /** How the engine opens the volume. */
@@ -20,27 +20,38 @@ export interface VolumeToMount {
   readonly subvolume?: number | string
 }
 
-/** What the engine's thread is started with. */
+/** What a thread of the engine is started with. */
 export interface EngineData {
+  /** Its number, from 0, and how many there are. The first opens the volume, and takes INIT. */
+  readonly seat: number
+  readonly threads: number
   readonly volume: VolumeToMount
   readonly times: CacheTimes
   readonly checksPermissions: boolean
-  readonly memory: SessionMemory
-  /** Read by the engine when its doorbell rings. */
-  readonly port: MessagePort
+  readonly memory: EngineMemory
+  /** The registry of the engine's threads, and its seat there. */
+  readonly registry: SharedPlace
+  readonly threadId: number
 }
 
-/** To the engine, before it serves: the descriptor of the mounted /dev/fuse. */
-export interface ServeMessage {
-  readonly kind: 'serve'
-  readonly fd: number
+/** What the main thread looks into, at any time. */
+export interface EngineMemory extends SessionMemory {
+  readonly figures: SharedArrayBuffer
 }
 
-/** To the engine while it serves, through its port. */
-export interface InspectMessage {
-  readonly kind: 'inspect'
-  readonly id: number
+/** What the first thread has opened, for the others. */
+export interface EngineShare {
+  /** Undefined if there are no others. */
+  readonly volume: SharedVolume | undefined
+  readonly nodes: NodeTableDescriptor
 }
+
+/** To a thread of the engine, one after the other. */
+export type EngineCommand =
+  /** To all but the first, which opens the volume by itself. */
+  | { readonly kind: 'open'; readonly share: EngineShare }
+  /** `fd`: the mounted /dev/fuse. `agreed`: what the first agreed on with the kernel, for the others. */
+  | { readonly kind: 'serve'; readonly fd: number; readonly agreed?: Connection }
 
 /** An error on its way between threads, which keep no classes. */
 export interface ErrorText {
@@ -50,19 +61,11 @@ export interface ErrorText {
   readonly stack: string
 }
 
-/** What only the engine can tell. */
-export interface EngineState {
-  readonly nodes: { readonly count: number; readonly lookups: number; readonly bytes: number }
-  readonly openHandles: { readonly files: number; readonly directories: number }
-  readonly nodeCache: CacheState
-}
-
 export type EngineMessage =
-  | { readonly kind: 'opened' }
-  | { readonly kind: 'ready'; readonly minor: number; readonly features: readonly string[] }
+  | { readonly kind: 'opened'; readonly share: EngineShare }
+  | { readonly kind: 'ready'; readonly connection: Connection }
   | { readonly kind: 'note'; readonly text: string }
-  | { readonly kind: 'state'; readonly id: number; readonly state: EngineState }
-  | { readonly kind: 'ended'; readonly state: EngineState }
+  | { readonly kind: 'ended' }
   | { readonly kind: 'failed'; readonly error: ErrorText }
 
 /** The parts of an error that are worth sending. */

@@ -22,7 +22,7 @@ afterEach(async () => {
 })
 
 /** Runs a module that finds `mountVolume`, `options` of a mount, `sh` and `results`. Returns the results. */
-async function program(script: string): Promise<unknown> {
+async function program(script: string, threads = 1): Promise<unknown> {
   const built = new URL('../dist/index.js', import.meta.url)
   if (!existsSync(built)) throw new Error("the package isn't built: npm run build")
   const prologue = `
@@ -30,7 +30,8 @@ async function program(script: string): Promise<unknown> {
     import { mountVolume } from '${built.href}'
     const [directory, device] = process.argv.slice(2)
     const notes = []
-    const options = { volume: { devices: [device] }, directory, source: 'volume', note: (text) => notes.push(text) }
+    const note = (text) => notes.push(text)
+    const options = { volume: { devices: [device] }, directory, source: 'volume', threads: ${threads}, note }
     const results = {}
     const sh = (line) => new Promise((resolve) =>
       execFile('sh', ['-c', line, 'sh', directory, device], (error, stdout, stderr) => resolve(stdout + stderr)))
@@ -49,9 +50,13 @@ async function program(script: string): Promise<unknown> {
   return JSON.parse(out)
 }
 
-describe.skipIf(!fuseAvailable())('a mount in a program that lives on', () => {
-  test('from its beginning to its end, twice', async () => {
-    const script = `
+const COUNTS = [1, 3]
+
+describe.skipIf(!fuseAvailable()).each(COUNTS)(
+  'a mount in a program that lives on, served by %i threads',
+  (threads) => {
+    test('from its beginning to its end, twice', async () => {
+      const script = `
       for (const round of ['first', 'second']) {
         const mounted = await mountVolume(options)
         results[round] = await sh('ls "$1"')
@@ -61,39 +66,52 @@ describe.skipIf(!fuseAvailable())('a mount in a program that lives on', () => {
         results.entry = mounted.entry ?? 'none'
         results.nodes = nodes.count > 0
         results.lock = await sh('flock -n -x "$2" echo free')
-        const { engine } = await mounted.inspect() // when all is over
-        results.engine = engine ?? 'none'
+        const { engine } = mounted.inspect() // when all is over
+        results.threads = engine.threads.length
+        results.answered = engine.threads.reduce((sum, { answered }) => sum + answered, 0) > 3
+        results.cached = engine.nodeCache.misses > 0
         results.again = await failure(mounted.unmount())
       }
       results.notes = notes
     `
-    const listed = 'lost+found\nmany\ntree\n'
-    expect(await program(script)).toEqual({
-      ...{ first: listed, second: listed, type: 'fuse.cowherd', entry: 'none', nodes: true },
-      ...{ lock: 'free\n', engine: 'none', notes: [] },
-      again: ['MountError', 'EINVAL', `${join(folder, 'm')}: not mounted any more`],
+      const listed = 'lost+found\nmany\ntree\n'
+      expect(await program(script, threads)).toEqual({
+        ...{ first: listed, second: listed, type: 'fuse.cowherd', entry: 'none', nodes: true },
+        ...{ lock: 'free\n', threads, answered: true, cached: true, notes: [] },
+        again: ['MountError', 'EINVAL', `${join(folder, 'm')}: not mounted any more`],
+      })
     })
-  })
 
-  test('what fails leaves no lock and no mount', async () => {
-    const script = `
+    test('what fails leaves no lock and no mount', async () => {
+      const script = `
       results.directory = await failure(mountVolume({ ...options, directory: directory + '/none' }))
       results.volume = await failure(mountVolume({ ...options, volume: { devices: ['/dev/null/none'] } }))
       results.option = await failure(mountVolume({ ...options, kernelOptions: ['bogus'] }))
       results.lock = await sh('flock -n -x "$2" echo free')
       results.mounts = await mounts()
     `
-    expect(await program(script)).toEqual({
-      directory: ['MountError', 'ENOENT', `${join(folder, 'm', 'none')}: no such directory`],
-      volume: ['EngineError', expect.stringMatching(/^E/), expect.stringContaining('/dev/null/none')],
-      option: ['MountError', 'EINVAL', expect.any(String)],
-      lock: 'free\n',
-      mounts: 0,
+      expect(await program(script, threads)).toEqual({
+        directory: ['MountError', 'ENOENT', `${join(folder, 'm', 'none')}: no such directory`],
+        volume: ['EngineError', expect.stringMatching(/^E/), expect.stringContaining('/dev/null/none')],
+        option: ['MountError', 'EINVAL', expect.any(String)],
+        lock: 'free\n',
+        mounts: 0,
+      })
     })
-  })
 
-  test('what others mount on the directory is left alone', async () => {
-    const script = `
+    test('wrong numbers of threads', async () => {
+      const script = `
+      for (const threads of [0, 65, 1.5, NaN]) {
+        results[threads] = (await failure(mountVolume({ ...options, threads })))[0]
+      }
+      results.mounts = await mounts()
+    `
+      const error = 'RangeError'
+      expect(await program(script, threads)).toEqual({ 0: error, 65: error, 1.5: error, NaN: error, mounts: 0 })
+    })
+
+    test('what others mount on the directory is left alone', async () => {
+      const script = `
       const mounted = await mountVolume(options)
       await sh('mount -t tmpfs theirs "$1"')
       results.hidden = mounted.entry ?? 'none'
@@ -104,26 +122,30 @@ describe.skipIf(!fuseAvailable())('a mount in a program that lives on', () => {
       await mounted.ended
       results.left = await mounts()
     `
-    expect(await program(script)).toEqual({
-      hidden: 'none',
-      over: ['MountError', 'EINVAL', `${join(folder, 'm')}: not mounted any more`],
-      mounts: 2,
-      left: 0,
+      expect(await program(script, threads)).toEqual({
+        hidden: 'none',
+        over: ['MountError', 'EINVAL', `${join(folder, 'm')}: not mounted any more`],
+        mounts: 2,
+        left: 0,
+      })
     })
-  })
 
-  test('waking it again and again, whether the kernel knows a file or not', async () => {
-    const script = `
+    test('waking it again and again, whether the kernel knows a file or not', async () => {
+      const script = `
       const mounted = await mountVolume(options)
+      const answered = () => mounted.inspect().engine.threads.map(({ answered }) => answered)
+      const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
       for (let i = 0; i < 1000; i++) mounted.wake()
-      results.first = (await mounted.inspect()).engine !== undefined
+      for (let i = 0; i < 2000 && answered().includes(0); i++) await sleep(5).then(() => mounted.wake())
+      results.first = answered().includes(0)
       await sh('cat "$1/many/file-00000"')
       for (let i = 0; i < 1000; i++) mounted.wake()
-      results.second = (await mounted.inspect()).engine !== undefined
+      results.second = await sh('ls "$1"')
       await mounted.unmount()
       await mounted.ended
       mounted.wake()
     `
-    expect(await program(script)).toEqual({ first: true, second: true })
-  })
-})
+      expect(await program(script, threads)).toEqual({ first: false, second: 'lost+found\nmany\ntree\n' })
+    })
+  },
+)

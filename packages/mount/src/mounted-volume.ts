@@ -1,26 +1,19 @@
 /**
- * A mounted volume, as the main thread of its process sees it: starts the engine's thread, mounts, looks into the running mount, unmounts.
+ * A mounted volume, as the main thread of its process sees it: has the engine open the volume, mounts, looks into the running mount, unmounts.
  * The main thread never touches the mount itself, and stays free for signals and timers.
  *
  * However it ends, nobody is left waiting: when the engine fails, the mount is taken away and the connection to the kernel closed, so that
  * callers get errors.
  */
 
-import {
-  Doorbell,
-  findMount,
-  MountError,
-  mountFuse,
-  newSessionMemory,
-  RequestTable,
-  Statistics,
-  unmount,
-} from '@cowherd/fuse'
-import type { MountEntry, OpenRequest, OperationStatistics, SessionMemory } from '@cowherd/fuse'
+import { findMount, MountError, mountFuse, NodeTable, RequestTable, Statistics, unmount } from '@cowherd/fuse'
+import type { Connection, MountEntry, OpenRequest, OperationStatistics } from '@cowherd/fuse'
+import type { CacheState } from '@cowherd/db'
 import { closeSync, statfs } from 'node:fs'
-import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads'
 import { READ_ONLY_TIMES, type CacheTimes } from './caching.ts'
-import type { EngineData, EngineMessage, EngineState, ErrorText, ServeMessage, VolumeToMount } from './messages.ts'
+import { EngineThreads } from './engine-threads.ts'
+import { EngineFigures, type OpenHandles } from './figures.ts'
+import type { EngineShare, VolumeToMount } from './messages.ts'
 import { raiseReadAhead } from './read-ahead.ts'
 
 export interface MountVolumeOptions {
@@ -32,25 +25,28 @@ export interface MountVolumeOptions {
   /** Options for the kernel: `ro`, `noatime`, `allow_other`, `default_permissions`, ... Reading only for now: `ro` is always set. */
   readonly kernelOptions?: readonly string[]
   readonly times?: Partial<CacheTimes>
+  /** How many threads serve it, 1 to 64; 1 if left out. */
+  readonly threads?: number
   /** Called when the volume is open and about to be mounted: from here on the process should not end without unmounting. */
   readonly mounting?: () => void
   /** Told of what is worth knowing, before and while the volume is mounted. One sentence each. */
   readonly note?: (text: string) => void
 }
 
-/** The volume could not be mounted, or its engine failed. `code` is an errno name, or empty for an error of ours. */
-export class EngineError extends Error {
-  override readonly name = 'EngineError'
-  readonly code: string
-  /** The class of the error in the engine's thread: VolumeError, DeviceError, TypeError ... */
-  readonly kind: string
+/** What the engine is at. */
+export interface EngineState {
+  /** Files that the kernel knows, the root included, and how often they were looked up. */
+  readonly nodes: { readonly count: number; readonly lookups: number; readonly bytes: number }
+  readonly openHandles: OpenHandles
+  readonly nodeCache: CacheState
+  readonly threads: readonly EngineThreadState[]
+}
 
-  constructor({ name, code, message, stack }: ErrorText) {
-    super(message)
-    this.kind = name
-    this.code = code
-    this.stack = stack
-  }
+/** One of its threads. */
+export interface EngineThreadState {
+  /** Requests that it has answered. */
+  readonly answered: number
+  readonly openHandles: OpenHandles
 }
 
 /** What a running mount is doing. */
@@ -62,49 +58,60 @@ export interface Inspection {
   readonly protocol: { readonly minor: number; readonly features: readonly string[] }
   /** Requests that are being served or wait for an answer, longest first. */
   readonly openRequests: readonly (OpenRequest & { readonly openMs: number })[]
-  /** Undefined if the engine is busy with a request and doesn't tell. */
-  readonly engine: EngineState | undefined
+  readonly engine: EngineState
   readonly operations: readonly OperationStatistics[]
   readonly memoryBytes: { readonly resident: number; readonly heap: number; readonly shared: number }
 }
 
-/** How long the engine has for telling its state. */
-const STATE_TIMEOUT_MS = 1000
 const SUBTYPE = 'cowherd'
 const READ_AHEAD_BYTES = 1 << 20
+const THREADS_MAX = 64
+/** How often the doorbell is rung again for those who didn't come, and after what time. */
+const RINGS_MAX = 20
+const RING_MS = 10
 
 /**
  * Mounts a volume. Resolves when the mount answers.
- * @throws EngineError if the volume can't be opened, MountError if it can't be mounted
+ * @throws EngineError if the volume can't be opened, MountError if it can't be mounted, RangeError for a wrong number of threads
  */
 export async function mountVolume(options: MountVolumeOptions): Promise<MountedVolume> {
-  const memory = newSessionMemory()
-  const { port1, port2 } = new MessageChannel()
+  const { threads = 1, directory } = options
+  if (!(Number.isInteger(threads) && threads >= 1 && threads <= THREADS_MAX)) {
+    throw new RangeError(`${threads} threads where 1 to ${THREADS_MAX} are possible`)
+  }
   const kernelOptions = [...new Set(['ro', ...(options.kernelOptions ?? [])])]
-  const data: EngineData = {
+  const engine = new EngineThreads({
+    threads,
     volume: options.volume,
     times: { ...READ_ONLY_TIMES, ...options.times },
     checksPermissions: kernelOptions.includes('default_permissions'),
-    memory,
-    port: port2,
-  }
-  const worker = new Worker(new URL('./engine.worker.js', import.meta.url), { workerData: data, transferList: [port2] })
-  port1.unref()
-  const engine = new EngineThread(worker, options.note ?? (() => undefined))
-  await engine.expect('opened')
+    note: options.note ?? (() => undefined),
+    ask: asking(directory),
+  })
+  const share = await engine.open()
   options.mounting?.()
   let fd: number
   try {
-    fd = mountFuse(options.directory, { source: options.source, subtype: SUBTYPE, options: kernelOptions })
+    fd = mountFuse(directory, { source: options.source, subtype: SUBTYPE, options: kernelOptions })
   } catch (error) {
-    await worker.terminate() // it waits for messages: nothing is in its way
+    await engine.terminate()
     throw error
   }
-  worker.postMessage({ kind: 'serve', fd } satisfies ServeMessage)
-  const mounted = new MountedVolume(options, fd, memory, port1, engine)
-  await engine.expect('ready')
-  raiseReadAhead(options.directory, READ_AHEAD_BYTES)
+  const ready = engine.serve(fd)
+  const mounted = new MountedVolume(options, fd, engine, share, ready)
+  await ready
+  raiseReadAhead(directory, READ_AHEAD_BYTES)
   return mounted
+}
+
+/** What sends the kernel's request for statfs(2) to the mount on `directory`, one at a time. Any request wakes one of its threads. */
+function asking(directory: string): () => void {
+  let isAsking = false
+  return () => {
+    if (isAsking) return
+    isAsking = true
+    statfs(directory, () => (isAsking = false))
+  }
 }
 
 export class MountedVolume {
@@ -113,29 +120,39 @@ export class MountedVolume {
   readonly ended: Promise<EngineState>
   private readonly source: string
   private readonly fd: number
-  private readonly memory: SessionMemory
-  private readonly port: MessagePort
-  private readonly engine: EngineThread
+  private readonly engine: EngineThreads
+  private readonly figures: EngineFigures
+  private readonly nodes: NodeTable
+  private readonly ask: () => void
   private readonly startedMs = Date.now()
-  private readonly doorbell: Doorbell
   /** As mounted: tells our mount from others on the same directory. */
   private readonly ours: MountEntry | undefined
+  private connection: Connection | undefined
   private isServed = true
-  private hasRung = false
-  private isAsking = false
-  private nextId = 1
+  private isRinging = false
 
-  constructor(options: MountVolumeOptions, fd: number, memory: SessionMemory, port: MessagePort, engine: EngineThread) {
+  /** @internal */
+  constructor(
+    options: MountVolumeOptions,
+    fd: number,
+    engine: EngineThreads,
+    share: EngineShare,
+    ready: Promise<Connection | undefined>,
+  ) {
     this.directory = options.directory
     this.source = options.source
     this.ours = findMount(options.directory)
-    this.doorbell = new Doorbell(memory.doorbell)
     this.fd = fd
-    this.memory = memory
-    this.port = port
     this.engine = engine
+    this.figures = new EngineFigures(engine.memory.figures)
+    this.nodes = new NodeTable(share.nodes)
+    this.ask = asking(options.directory)
     this.ended = this.untilEnd()
     this.ended.catch(() => undefined) // whoever cares awaits it
+    ready.then(
+      (connection) => (this.connection = connection),
+      () => undefined, // `ended` tells
+    )
   }
 
   /** The mount in the table of mounts; undefined if it is not there any more, or another lies over it. */
@@ -156,21 +173,32 @@ export class MountedVolume {
   }
 
   /**
-   * Wakes the engine if it sleeps, so that it comes by its messages and by what a debugger wants of it; as often as you like, also
-   * while it does not answer.
+   * Wakes the engine's threads, all that sleep, so that they come by what a debugger wants of them; as often as you like, also while they
+   * do not answer. Returns at once: it may take some tenths of a second until all have come by.
    */
   wake(): void {
-    if (!this.isServed || (this.hasRung && this.doorbell.isRung)) return
-    this.hasRung = this.doorbell.ring(this.fd)
-    if (this.hasRung || this.isAsking) return
-    // the kernel knows no file of ours to ask for: any request wakes the engine
-    this.isAsking = true
-    statfs(this.directory, () => (this.isAsking = false))
+    if (!this.isServed || this.isRinging) return
+    this.isRinging = true
+    if (!this.engine.doorbell.ring(this.fd)) this.ask()
+    this.ringAgain(RINGS_MAX)
   }
 
-  /** What the mount is doing. Never waits for long, whatever the engine is at. */
-  async inspect(): Promise<Inspection> {
-    const engine = await this.engineState()
+  private ringAgain(rings: number): void {
+    const { doorbell } = this.engine
+    if (!this.isServed || rings === 0 || doorbell.absent === 0) {
+      this.isRinging = false
+      return
+    }
+    setTimeout(() => {
+      // the kernel may know no file of ours to ask for
+      if (this.isServed && doorbell.absent > 0 && !doorbell.ringAgain(this.fd)) this.ask()
+      this.ringAgain(rings - 1)
+    }, RING_MS).unref()
+  }
+
+  /** What the mount is doing. Never waits, whatever the engine is at, and tells the last state when all is over. */
+  inspect(): Inspection {
+    const { memory } = this.engine
     const now = Date.now()
     const { rss, heapUsed, arrayBuffers } = process.memoryUsage()
     return {
@@ -178,84 +206,44 @@ export class MountedVolume {
       source: this.source,
       pid: process.pid,
       upSeconds: (now - this.startedMs) / 1000,
-      protocol: this.engine.protocol,
-      openRequests: new RequestTable(this.memory.requests)
+      protocol: { minor: this.connection?.minor ?? 0, features: [...(this.connection?.features ?? [])] },
+      openRequests: new RequestTable(memory.requests)
         .list()
         .map((request) => ({ ...request, openMs: Math.max(0, now - request.startedMs) })),
-      engine,
-      operations: new Statistics(this.memory.statistics).list(),
+      engine: this.engineState(),
+      operations: new Statistics(memory.statistics).list(),
       memoryBytes: { resident: rss, heap: heapUsed, shared: arrayBuffers },
     }
   }
 
-  private async engineState(): Promise<EngineState | undefined> {
-    const id = this.nextId++
-    const answer = this.engine.stateOf(id, STATE_TIMEOUT_MS)
-    this.port.postMessage({ kind: 'inspect', id })
-    this.wake()
-    return answer
+  private engineState(): EngineState {
+    const { nodes, figures } = this
+    const statistics = new Statistics(this.engine.memory.statistics)
+    const threads = Array.from({ length: figures.threads }, (_, seat) => ({
+      answered: statistics.answeredBy(seat),
+      openHandles: figures.handlesOf(seat),
+    }))
+    return {
+      nodes: { count: nodes.size, lookups: nodes.lookups, bytes: nodes.bytes },
+      openHandles: {
+        files: threads.reduce((sum, { openHandles }) => sum + openHandles.files, 0),
+        directories: threads.reduce((sum, { openHandles }) => sum + openHandles.directories, 0),
+      },
+      nodeCache: figures.cache,
+      threads,
+    }
   }
 
   private async untilEnd(): Promise<EngineState> {
     try {
-      return await this.engine.end
+      await this.engine.end
+      return this.engineState()
     } catch (error) {
       await this.unmount({ lazy: true }).catch(() => undefined) // it may be gone
       throw error
     } finally {
       this.isServed = false
       closeSync(this.fd) // what still waits for an answer gets an error
-      this.port.close()
     }
-  }
-}
-
-/** The main thread's view of the engine's thread. */
-class EngineThread {
-  /** Resolves when it has served to the end. */
-  readonly end: Promise<EngineState>
-  protocol: { minor: number; features: readonly string[] } = { minor: 0, features: [] }
-  private readonly waiting = new Map<string, () => void>()
-  private readonly states = new Map<number, (state: EngineState) => void>()
-  private readonly note: (text: string) => void
-
-  constructor(worker: Worker, note: (text: string) => void) {
-    this.note = note
-    this.end = new Promise((resolve, reject) => {
-      worker.on('message', (message: EngineMessage) => {
-        if (message.kind === 'ended') resolve(message.state)
-        else if (message.kind === 'failed') reject(new EngineError(message.error))
-        else this.hear(message)
-      })
-      worker.once('error', (error: unknown) => reject(error instanceof Error ? error : new Error(String(error))))
-      worker.once('exit', (code) => reject(new Error(`the engine's thread ended with ${code}`)))
-    })
-    this.end.catch(() => undefined) // `expect` and `MountedVolume.ended` tell of it
-  }
-
-  /** Resolves at a message of that kind. Throws if the engine fails before. */
-  async expect(kind: 'opened' | 'ready'): Promise<void> {
-    const heard = new Promise<void>((resolve) => this.waiting.set(kind, resolve))
-    await Promise.race([heard, this.end])
-  }
-
-  /** The engine's answer to the inspection `id`, or undefined if it takes too long. */
-  stateOf(id: number, timeoutMs: number): Promise<EngineState | undefined> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => done(undefined), timeoutMs)
-      const done = (state: EngineState | undefined): void => {
-        clearTimeout(timer)
-        this.states.delete(id)
-        resolve(state)
-      }
-      this.states.set(id, done)
-    })
-  }
-
-  private hear(message: EngineMessage): void {
-    if (message.kind === 'note') this.note(message.text)
-    else if (message.kind === 'state') this.states.get(message.id)?.(message.state)
-    else if (message.kind === 'ready') this.protocol = { minor: message.minor, features: message.features }
-    this.waiting.get(message.kind)?.()
   }
 }

@@ -2,15 +2,18 @@
  * The filesystem of a volume as operations of FUSE: nodes stand for files of subvolumes, and what the kernel asks of a node is asked of
  * `FileSystem`. Read only so far; the kernel refuses the rest by itself.
  *
- * Everything that a request needs is made once and used again.
+ * Everything that a request needs is made once and used again. Each thread that serves has operations of its own; the table of nodes is all
+ * that they share. A listing that one has begun may be continued by another: where it goes on is told by the offset alone.
  */
 
 import { VolumeError } from '@cowherd/db'
 import { encodeUtf8 } from '@cowherd/kernel-lib'
 import { NodeRef, type DirectoryReader, type FileSystem, type Inode, type OpenFile } from '@cowherd/fs'
-import { Entry, NodeTable, type Attributes, type FilesystemRoom, type Operations, type Request } from '@cowherd/fuse'
+import { Entry, FuseError } from '@cowherd/fuse'
+import type { Attributes, FilesystemRoom, NodeTable, Operations, Request } from '@cowherd/fuse'
 import type { CacheTimes } from './caching.ts'
 import { fillAttributes, shownInoHi } from './file-attributes.ts'
+import type { OpenHandles } from './figures.ts'
 import { HandleCache } from './handle-cache.ts'
 
 const NAME_BYTES_MAX = 255
@@ -24,7 +27,7 @@ const DIRECTORIES_KEPT = 64
 const OPTION_PREFIX = encodeUtf8('bcachefs')
 
 export class VolumeOperations implements Operations {
-  readonly nodes: NodeTable
+  private readonly nodes: NodeTable
   private readonly fs: FileSystem
   private readonly times: CacheTimes
   private readonly blockBytes: number
@@ -40,15 +43,22 @@ export class VolumeOperations implements Operations {
   private room: FilesystemRoom | undefined
   private readonly rememberFile: (node: number) => void
 
-  /** `rememberFile` is told of regular files that the kernel knows: see `Doorbell.remember`. */
-  constructor(fs: FileSystem, times: CacheTimes, rememberFile: (node: number) => void = () => undefined) {
-    const { root } = fs
+  /**
+   * `nodes` has the root of `fs` as its root: words are its subvolume and its inode number. `rememberFile` is told of regular files that the
+   * kernel knows: see `Doorbell.remember`.
+   */
+  constructor(
+    fs: FileSystem,
+    nodes: NodeTable,
+    times: CacheTimes,
+    rememberFile: (node: number) => void = () => undefined,
+  ) {
     this.fs = fs
+    this.nodes = nodes
     this.times = times
     this.rememberFile = rememberFile
     this.blockBytes = fs.volume.shape.blockSectors * SECTOR
     this.inode = fs.newInode()
-    this.nodes = new NodeTable(root.subvolume, root.inodeHi, root.inodeLo)
     this.found.entrySeconds = times.entrySeconds
     this.found.attrSeconds = times.attrSeconds
     this.absent.entrySeconds = times.negativeSeconds
@@ -59,7 +69,7 @@ export class VolumeOperations implements Operations {
   }
 
   /** Files and directory readers that are kept open. */
-  get openHandles(): { files: number; directories: number } {
+  get openHandles(): OpenHandles {
     return { files: this.files.size, directories: this.directories.size }
   }
 
@@ -105,13 +115,13 @@ export class VolumeOperations implements Operations {
   read(request: Request, node: number, _handle: number, offset: number, size: number): void {
     if (!this.nodes.has(node)) return void request.error('ESTALE')
     // the kernel takes less than it wanted for the end of the file, and shortens it: where damage is, all must fail, and it asks for less
-    request.sendData(this.files.get(node).readFully(offset, request.data(size)))
+    request.sendData(this.fileAt(node).readFully(offset, request.data(size)))
   }
 
   lseek(request: Request, node: number, _handle: number, offset: number, whence: number): void {
     if (!this.nodes.has(node)) return void request.error('ESTALE')
     if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return void request.error('EINVAL')
-    const file = this.files.get(node)
+    const file = this.fileAt(node)
     const isInside = offset >= 0 && offset < file.size
     const found = !isInside ? -1 : whence === SEEK_DATA ? file.seekData(offset) : file.seekHole(offset)
     if (found < 0) request.error('ENXIO')
@@ -120,7 +130,7 @@ export class VolumeOperations implements Operations {
 
   readdir(request: Request, node: number, _handle: number, offsetHi: number, offsetLo: number, size: number): void {
     if (!this.nodes.has(node)) return void request.error('ESTALE')
-    const reader = this.directories.get(node)
+    const reader = this.directoryAt(node)
     request.beginNames(size)
     for (let more = reader.seek(offsetHi, offsetLo); more; more = reader.next()) {
       const { target, name, type, nextOffsetHi, nextOffsetLo } = reader
@@ -132,22 +142,29 @@ export class VolumeOperations implements Operations {
 
   readdirplus(request: Request, node: number, _handle: number, offsetHi: number, offsetLo: number, size: number): void {
     if (!this.nodes.has(node)) return void request.error('ESTALE')
-    const reader = this.directories.get(node)
-    const { given } = this
-    given.length = 0
-    request.beginNames(size)
+    this.given.length = 0
+    let isSent = false
+    try {
+      request.beginNames(size)
+      this.addEntries(request, this.directoryAt(node), offsetHi, offsetLo)
+      isSent = request.sendNames()
+    } finally {
+      if (!isSent) for (const child of this.given) this.forget(child, 1)
+    }
+  }
+
+  /** Adds names from an offset on with what they lead to, as many as there is room for. */
+  private addEntries(request: Request, reader: DirectoryReader, offsetHi: number, offsetLo: number): void {
     for (let more = reader.seek(offsetHi, offsetLo); more; more = reader.next()) {
       const { name } = reader
       if (!isUsable(name)) continue
       const child = this.fillListed(reader)
-      const added = request.addEntry(name, this.found, reader.nextOffsetHi, reader.nextOffsetLo)
-      if (child !== 0 && added) given.push(child)
-      if (added) continue
+      const isAdded = request.addEntry(name, this.found, reader.nextOffsetHi, reader.nextOffsetLo)
+      if (child !== 0 && isAdded) this.given.push(child)
+      if (isAdded) continue
       if (child !== 0) this.forget(child, 1)
-      break
+      return
     }
-    if (request.sendNames()) return
-    for (const child of given) this.forget(child, 1)
   }
 
   statfs(request: Request): void {
@@ -169,6 +186,14 @@ export class VolumeOperations implements Operations {
     this.fs.forEachAttribute(ref, (name) => names.push(...name, 0))
     this.fs.forEachOptionAttribute(ref, (name) => names.push(...encodeUtf8(name), 0))
     request.xattr(Uint8Array.from(names), size)
+  }
+
+  private fileAt(node: number): OpenFile {
+    return this.files.get(node, this.nodes.generation(node))
+  }
+
+  private directoryAt(node: number): DirectoryReader {
+    return this.directories.get(node, this.nodes.generation(node))
   }
 
   /** The file that a node stands for; the same object each time. */
@@ -209,13 +234,23 @@ export class VolumeOperations implements Operations {
     return node
   }
 
+  /** The same. Returns 0 if there is no node to be had: a listing shows the name all the same. */
+  private tryToFill(target: Readonly<NodeRef>): number {
+    try {
+      return this.fill(target)
+    } catch (error) {
+      if (error instanceof FuseError) return 0
+      throw error
+    }
+  }
+
   /** The same for a name of a listing. Returns 0, and tells the name alone, for `.` and `..` and for what can't be read. */
   private fillListed(reader: DirectoryReader): number {
     const { fs, found, inode } = this
     const { target } = reader
     const isDots = reader.offsetHi === 0 && reader.offsetLo < 2
-    if (!isDots && !target.equals(fs.root) && this.canRead(target)) {
-      const node = this.fill(target)
+    const node = !isDots && !target.equals(fs.root) && this.canRead(target) ? this.tryToFill(target) : 0
+    if (node !== 0) {
       if (inode.isRegular) this.rememberFile(node)
       return node
     }

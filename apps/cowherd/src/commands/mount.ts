@@ -96,7 +96,7 @@ async function inForeground(
   context: Context,
   { devices, source, directory, plan, passphrase, flags }: Foreground,
 ): Promise<void> {
-  const { missing, norecovery, nolock, subvolume, cacheBytes, times, kernel } = plan
+  const { missing, norecovery, nolock, subvolume, cacheBytes, threads, times, kernel } = plan
   const toStderr = (text: string): void => context.note(text)
   const report = flags.reports === true ? reportTo(REPORT_FD) : undefined
   const messages = new MountMessages(report === undefined ? toStderr : (text) => report({ kind: 'note', text }))
@@ -116,6 +116,7 @@ async function inForeground(
         source,
         kernelOptions: kernel,
         times,
+        threads,
       },
       messages,
       env: context.env,
@@ -142,7 +143,7 @@ async function passphraseOf(context: Context, volume: string, flags: Flags): Pro
   return findPassphraseOf(context, volume, flags.passphraseFile)
 }
 
-/** The engine's thread sleeps in the kernel: a debugger reaches it when it is woken. */
+/** The engine's threads sleep in the kernel: a debugger reaches them when they are woken. */
 const WAKE_MS = 200
 
 function startInspector(context: Context, address: string | true): void {

@@ -7,7 +7,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 
 /** Answers to a question; undefined if it isn't known. */
-export type Answer = (question: string) => Promise<unknown>
+export type Answer = (question: string) => unknown
 
 const QUESTION_BYTES_MAX = 4096
 
@@ -24,10 +24,11 @@ export async function listen(path: string, answer: Answer): Promise<Server> {
       const lines = pending.split('\n')
       pending = lines.pop() ?? ''
       for (const line of lines) {
-        answer(line).then(
-          (value) => socket.write(`${JSON.stringify(value ?? { error: 'unknown question' })}\n`),
-          () => socket.destroy(), // whoever asks is told by the end, and the mount serves on
-        )
+        try {
+          socket.write(`${JSON.stringify(answer(line) ?? { error: 'unknown question' })}\n`)
+        } catch {
+          socket.destroy() // whoever asks is told by the end, and the mount serves on
+        }
       }
     })
   })

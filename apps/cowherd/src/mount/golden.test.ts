@@ -19,20 +19,25 @@ const SLOW = { timeout: 120_000 }
 
 describe.skipIf(!fuseAvailable() || !referee.available())('golden volumes', () => {
   test.each(fixtureNames())('%s is as Linux showed it', SLOW, async (name) => {
-    const { manifest, passphrase } = fixture(name)
     const volume = place.volume(name)
     const before = volume.split(':').map(imageState)
-    const env: Record<string, string> = passphrase === undefined ? {} : { COWHERD_PASSPHRASE: passphrase }
-    const server = await place.mount(volume, [], { env })
-
-    expect((await referee.manifest(place.directory)).split('\n')).toEqual(readFileSync(manifest, 'utf8').split('\n'))
+    const server = await place.mount(volume, [], { env: environmentFor(name) })
+    expect(await shown()).toEqual(expectedOf(name))
 
     const seen = (await place.inspect()).engine
-    expect(seen?.nodes.count).toBeGreaterThan(1)
+    expect(seen.nodes.count).toBeGreaterThan(1)
     expect(await forgotten()).toEqual({ count: 1, lookups: 0 })
     expect(await place.cowherd(['umount', place.directory])).toEqual({ code: 0, out: '', err: '' })
     expect(await place.left(server)).toEqual(NOTHING)
     expect(volume.split(':').map(imageState)).toEqual(before)
+  })
+
+  test.each(fixtureNames())('%s by two threads, which have next to no cache', SLOW, async (name) => {
+    const options = ['-o', 'ro,threads=2,cache_size=1']
+    const server = await place.mount(place.volume(name), options, { env: environmentFor(name) })
+    expect(await shown()).toEqual(expectedOf(name))
+    expect(await place.shell('umount "$m"')).toEqual({ code: 0, out: '', err: '' })
+    expect(await place.left(server)).toEqual(NOTHING)
   })
 
   test('the bundled program, which finds its engine beside it', async () => {
@@ -46,12 +51,25 @@ describe.skipIf(!fuseAvailable() || !referee.available())('golden volumes', () =
     expect(await place.left(server)).toEqual(NOTHING)
   })
 
+  function environmentFor(name: string): Record<string, string> {
+    const { passphrase } = fixture(name)
+    return passphrase === undefined ? {} : { COWHERD_PASSPHRASE: passphrase }
+  }
+
+  async function shown(): Promise<string[]> {
+    return (await referee.manifest(place.directory)).split('\n')
+  }
+
+  function expectedOf(name: string): string[] {
+    return readFileSync(fixture(name).manifest, 'utf8').split('\n')
+  }
+
   /** What the engine still knows when the kernel has been told to forget. */
   async function forgotten(): Promise<unknown> {
     let nodes: { count: number; lookups: number } | undefined
     await until(async () => {
       writeFileSync('/proc/sys/vm/drop_caches', '2\n')
-      nodes = (await place.inspect()).engine?.nodes
+      nodes = (await place.inspect()).engine.nodes
       return nodes?.count === 1
     }, 20_000)
     return nodes && { count: nodes.count, lookups: nodes.lookups }

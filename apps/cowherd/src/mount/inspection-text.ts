@@ -11,16 +11,14 @@ export function inspectionText(inspection: Inspection, messages: readonly KeptMe
     `negotiated: ${protocol.features.join(' ')}`,
     `memory: ${mib(memoryBytes.resident)} resident`,
   ]
-  if (engine === undefined) lines.push('the engine is busy and does not tell its state')
-  else {
-    const { nodes, openHandles, nodeCache } = engine
-    lines.push(
-      `nodes: ${nodes.count}, lookups: ${nodes.lookups}, table: ${mib(nodes.bytes)}`,
-      `open: ${openHandles.files} files, ${openHandles.directories} directories`,
-      `btree nodes: ${nodeCache.nodes} in ${mib(nodeCache.bytes)}; ${nodeCache.hits} hits, ${nodeCache.misses} misses, ` +
-        `${nodeCache.evictions} evictions`,
-    )
-  }
+  const { nodes, openHandles, nodeCache, threads } = engine
+  lines.push(
+    `threads: ${threads.length}, answered: ${threads.map(({ answered }) => answered).join(' ')}`,
+    `nodes: ${nodes.count}, lookups: ${nodes.lookups}, table: ${mib(nodes.bytes)}`,
+    `open: ${openHandles.files} files, ${openHandles.directories} directories`,
+    `btree nodes: ${nodeCache.nodes} in ${mib(nodeCache.bytes)}; ${nodeCache.hits} hits, ${nodeCache.misses} misses, ` +
+      `${nodeCache.evictions} evictions`,
+  )
   lines.push(`open requests: ${openRequests.length === 0 ? 'none' : ''}`.trimEnd())
   for (const { operation, node, pid: caller, openMs, deferred, interrupted } of openRequests) {
     const state = `${deferred ? ', deferred' : ''}${interrupted ? ', interrupted' : ''}`

@@ -29,10 +29,10 @@ describe.skipIf(!fuseAvailable())('cowherd debug', () => {
     })
     const { engine, operations, memoryBytes, upSeconds, protocol } = inspection
     expect(protocol.features).toEqual(expect.arrayContaining(['doReaddirplus', 'cacheSymlinks']))
-    expect(engine?.nodes.count).toBeGreaterThan(100)
-    expect(engine?.nodes.lookups).toBeGreaterThanOrEqual((engine?.nodes.count ?? 0) - 1)
-    expect(engine?.nodeCache).toMatchObject({ evictions: 0 })
-    expect(engine?.nodeCache.nodes).toBeGreaterThan(0)
+    expect(engine.nodes.count).toBeGreaterThan(100)
+    expect(engine.nodes.lookups).toBeGreaterThanOrEqual(engine.nodes.count - 1)
+    expect(engine.nodeCache).toMatchObject({ evictions: 0 })
+    expect(engine.nodeCache.nodes).toBeGreaterThan(0)
     expect(memoryBytes.resident).toBeGreaterThan(1 << 20)
     expect(upSeconds).toBeGreaterThan(0)
     const names = operations.map(({ operation }) => operation)
@@ -102,6 +102,28 @@ describe.skipIf(!fuseAvailable())('--inspect', () => {
     for (let i = 0; i < 3; i++) expect(await client.evaluateInWorker(sessionId, isMain)).toBe(false)
     await place.shell('cat "$m/many/file-00000"') // from here on the kernel knows a file, and the doorbell takes another way
     for (let i = 0; i < 3; i++) expect(await client.evaluateInWorker(sessionId, 'process.pid')).toBe(server.pid)
+    client.close()
+    expect((await place.cowherd(['umount', place.directory])).code).toBe(0)
+    expect((await server.ended).code).toBe(0)
+    expect(await place.left(server.pid)).toEqual(NOTHING)
+  })
+
+  test('and all threads of the engine, in their sleep and after it', async () => {
+    const server = await place.serve(place.volume('default'), ['-o', 'threads=3', '--inspect', '0'])
+    const url = /the debugger listens on (ws:\S+)/.exec(server.said())?.[1] ?? ''
+    const client = await DebuggerClient.attach(url)
+    await client.call('NodeWorker.enable', { waitForDebuggerOnStart: false })
+    const workers: unknown[] = []
+    for (let i = 0; i < 3; i++) workers.push((await client.event('NodeWorker.attachedToWorker'))['sessionId'])
+    const seats = async (): Promise<unknown[]> => {
+      const found: unknown[] = []
+      const seat = `process.getBuiltinModule('worker_threads').workerData.seat`
+      for (const worker of workers) found.push(await client.evaluateInWorker(worker, seat))
+      return found.sort()
+    }
+    expect(await seats()).toEqual([0, 1, 2])
+    await place.shell('cat "$m/many/file-00000"')
+    expect(await seats()).toEqual([0, 1, 2])
     client.close()
     expect((await place.cowherd(['umount', place.directory])).code).toBe(0)
     expect((await server.ended).code).toBe(0)

@@ -3,6 +3,7 @@
  * command line, or through mount(8) from /etc/fstab, which adds words that are meant for itself.
  */
 
+import { availableParallelism } from 'node:os'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
 
 export interface MountPlan {
@@ -13,6 +14,8 @@ export interface MountPlan {
   readonly subvolume: string | undefined
   /** Bound of the node cache in bytes. */
   readonly cacheBytes: number | undefined
+  /** How many threads serve the mount. */
+  readonly threads: number
   /** For how long the kernel may use what it knows, where it was said. */
   readonly times: { attrSeconds?: number; entrySeconds?: number; negativeSeconds?: number }
   /** For the kernel, `ro` always among them. */
@@ -38,7 +41,8 @@ const TIMES = {
 /** The options with a value, and what it is; for help and for messages. */
 export const MOUNT_OPTION_HELP =
   'mount options: ro, degraded, very_degraded, norecovery, nolock, subvol=PATH, allow_other, default_permissions, ' +
-  'attr_timeout=SECONDS, entry_timeout=SECONDS, negative_timeout=SECONDS, cache_size=BYTES, noatime, ...'
+  'attr_timeout=SECONDS, entry_timeout=SECONDS, negative_timeout=SECONDS, cache_size=BYTES, threads=N (1 to 64; 0 or ' +
+  'without a number: as many as there are processors, at most 8), noatime, ...'
 
 /** Reads the lists given with `-o`. Throws CommandError (usage) for what we don't have. */
 export function parseMountPlan(lists: readonly string[]): MountPlan {
@@ -48,6 +52,7 @@ export function parseMountPlan(lists: readonly string[]): MountPlan {
   let saysReadOnly = false
   let subvolume: string | undefined
   let cacheBytes: number | undefined
+  let threads = 1
   const times: MountPlan['times'] = {}
   const kernel = new Set(['ro'])
   for (const option of lists.flatMap((list) => list.split(','))) {
@@ -61,6 +66,7 @@ export function parseMountPlan(lists: readonly string[]): MountPlan {
     else if (option === 'nolock') nolock = true
     else if (name === 'subvol' && value !== '') subvolume = value
     else if (name === 'cache_size') cacheBytes = bytesOf(option, value)
+    else if (name === 'threads') threads = threadsOf(option, value)
     else if (name in TIMES) times[TIMES[name as keyof typeof TIMES]] = secondsOf(option, value)
     else if (KERNEL_OPTIONS.has(option)) kernel.add(option)
     else if (name === 'max_read' && /^\d+$/.test(value)) kernel.add(option)
@@ -68,7 +74,7 @@ export function parseMountPlan(lists: readonly string[]): MountPlan {
   }
   // who lets others in has their rights checked: the files' owners are as on the volume
   if (kernel.has('allow_other')) kernel.add('default_permissions')
-  return { missing, norecovery, nolock, subvolume, cacheBytes, times, kernel: [...kernel], saysReadOnly }
+  return { missing, norecovery, nolock, subvolume, cacheBytes, threads, times, kernel: [...kernel], saysReadOnly }
 }
 
 function nameAndValue(option: string): [name: string, value: string] {
@@ -89,6 +95,18 @@ function bytesOf(option: string, value: string): number {
   const match = /^(\d+)([kmg]?)$/i.exec(value)
   if (match === null) throw usage(option, 'a number of bytes is wanted, or of K, M or G')
   return Number(match[1]) * 1024 ** ' kmg'.indexOf((match[2] ?? '').toLowerCase() || ' ')
+}
+
+const THREADS_MAX = 64
+/** More rarely help, and each takes memory. */
+const THREADS_UNASKED_MAX = 8
+
+function threadsOf(option: string, value: string): number {
+  const threads = Number(value)
+  if (option === 'threads' || value === '0') return Math.min(availableParallelism(), THREADS_UNASKED_MAX)
+  if (!/^\d+$/.test(value) || threads > THREADS_MAX)
+    throw usage(option, `a number of threads is wanted, 1 to ${THREADS_MAX}`)
+  return threads
 }
 
 function usage(option: string, why: string): CommandError {

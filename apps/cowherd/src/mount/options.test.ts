@@ -1,6 +1,7 @@
 /** What `-o` asks for, as it shows on a mounted volume. */
 
 import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fixture, fuseAvailable } from '@cowherd/fixtures'
 import { referee } from '@cowherd/referee'
@@ -10,7 +11,8 @@ import { MountPlace } from '../testing/mount-place.ts'
 import { parseMountPlan } from './mount-options.ts'
 
 const SOAK = process.env['COWHERD_SOAK'] === '1'
-const NONE = { missing: 'none', norecovery: false, nolock: false, saysReadOnly: false, times: {}, kernel: ['ro'] }
+const DEFAULTS = { missing: 'none', norecovery: false, nolock: false, saysReadOnly: false, threads: 1 }
+const NONE = { ...DEFAULTS, times: {}, kernel: ['ro'] }
 
 test('reading the words', () => {
   expect(parseMountPlan([])).toEqual({ ...NONE, subvolume: undefined, cacheBytes: undefined })
@@ -30,6 +32,19 @@ test('reading the words', () => {
   })
   expect(parseMountPlan(['cache_size=3']).cacheBytes).toBe(3)
   expect(parseMountPlan(['cache_size=2g']).cacheBytes).toBe(2 ** 31)
+  const processors = Math.min(availableParallelism(), 8)
+  for (const [option, threads] of [
+    ['threads=1', 1],
+    ['threads=64', 64],
+    ['threads', processors],
+    ['threads=0', processors],
+    ['threads=5,ro', 5],
+  ] as const) {
+    expect(parseMountPlan([option]).threads).toBe(threads)
+  }
+  for (const option of ['threads=65', 'threads=-1', 'threads=', 'threads=two', 'threads=1.5']) {
+    expect(() => parseMountPlan([option])).toThrow(`-o ${option}: a number of threads is wanted, 1 to 64`)
+  }
   // who lets others in has the files' rights checked
   expect(parseMountPlan(['allow_other']).kernel).toEqual(['ro', 'allow_other', 'default_permissions'])
   expect(parseMountPlan(['noatime,max_read=4096,noatime']).kernel).toEqual(['ro', 'noatime', 'max_read=4096'])
@@ -144,7 +159,7 @@ describe.skipIf(!fuseAvailable())('caches', () => {
     async () => {
       const expected = partOf('small-nodes', 'many')
       // for a long time the kernel is to ask again and again, for a short one what it sees first is enough
-      const options = SOAK ? 'ro,cache_size=256K,attr_timeout=0,entry_timeout=0' : 'ro,cache_size=256K'
+      const options = SOAK ? 'ro,cache_size=512K,attr_timeout=0,entry_timeout=0' : 'ro,cache_size=512K'
       await place.mount(place.volume('small-nodes'), ['-o', options])
       const walk = async (): Promise<void> => {
         do expect(await shown('many')).toEqual(expected)
@@ -153,7 +168,7 @@ describe.skipIf(!fuseAvailable())('caches', () => {
       const deadline = Date.now() + (SOAK ? 60_000 : 0)
       await Promise.all(Array.from({ length: 16 }, walk))
       const { engine, openRequests } = await place.inspect()
-      expect(engine?.nodeCache.evictions).toBeGreaterThan(0)
+      expect(engine.nodeCache.evictions).toBeGreaterThan(0)
       expect(openRequests).toEqual([])
     },
   )

@@ -47,12 +47,21 @@ export async function serve(options: ServeOptions): Promise<void> {
     options.ready?.(mounted)
     await mounted.ended
   } catch (error) {
+    if (error instanceof EngineError && error.stuckThreads > 0) endAtOnce(error, messages, removeOwn)
     throw failure(error)
   } finally {
     removeOwn()
     control?.close()
     off()
   }
+}
+
+/** Ends the process although threads of the engine can't be ended. */
+function endAtOnce(error: EngineError, messages: MountMessages, cleanUp: () => void): void {
+  const cause = failure(error)
+  messages.note(`${cause instanceof Error ? cause.message : String(cause)}; ${error.stuckThreads} threads do not end`)
+  cleanUp()
+  process.kill(process.pid, 'SIGKILL')
 }
 
 /** Keeps signals that come while it is being mounted: one that ended the process then would leave a mount that nobody serves. */
@@ -92,8 +101,8 @@ const OURS: ReadonlySet<string> = new Set(['Error', 'TypeError', 'RangeError', '
 
 async function openControl(path: string, mounted: MountedVolume, messages: MountMessages): Promise<Server | undefined> {
   try {
-    return await listen(path, async (question) =>
-      question === 'inspect' ? { ...(await mounted.inspect()), messages: messages.kept } : undefined,
+    return await listen(path, (question) =>
+      question === 'inspect' ? { ...mounted.inspect(), messages: messages.kept } : undefined,
     )
   } catch (error) {
     messages.note(`the mount can't be inspected: ${error instanceof Error ? error.message : String(error)}`)
@@ -122,12 +131,7 @@ function guard(mounted: MountedVolume, messages: MountMessages, cleanUp: () => v
       stops = lazy ? 2 : 1
     })
   }
-  const inspect = (): void => {
-    mounted.inspect().then(
-      (inspection) => messages.note(inspectionText(inspection)),
-      (error: unknown) => messages.note(`the mount can't be inspected: ${String(error)}`),
-    )
-  }
+  const inspect = (): void => messages.note(inspectionText(mounted.inspect()))
   const crash = (error: unknown): void => {
     messages.note(`a bug in cowherd: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
     const [program, ...words] = process.geteuid?.() === 0 ? ['umount', '-c', '-l', '-i'] : ['fusermount3', '-u', '-z']

@@ -5,7 +5,7 @@ import { fuseAvailable, userMountsAvailable } from '@cowherd/fixtures'
 import { loadNative } from '@cowherd/shim'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { MountPlace, NOTHING, until, type Running } from '../testing/mount-place.ts'
-import { BUG_IN_MAIN_THREAD, bugInReadlink, preload } from '../testing/preload.ts'
+import { BUG_IN_MAIN_THREAD, bugInReadlink, preload, stuckInLookup } from '../testing/preload.ts'
 
 let place: MountPlace
 let volume: string
@@ -16,6 +16,11 @@ beforeEach(() => {
 afterEach(() => place[Symbol.asyncDispose]())
 
 const DONE = { code: 0, out: '', err: '' }
+
+const SOAK = process.env['COWHERD_SOAK'] === '1'
+/** Most ways are gone with one thread that serves, and with several. */
+const THREADS = [1, 3]
+const byThreads = (threads: number): string[] => ['-o', `ro,threads=${threads}`]
 
 /** A process with a file of the mount open; it ends by `close`, and tells whether the file could still be read then. */
 async function openFile(): Promise<{ readonly pid: number; close(): Promise<string> }> {
@@ -34,7 +39,7 @@ async function openFile(): Promise<{ readonly pid: number; close(): Promise<stri
 
 const CONTENT_BYTES = 2 // of many/file-00000
 
-describe.skipIf(!fuseAvailable())('a mount that is not in use', () => {
+describe.skipIf(!fuseAvailable()).each(THREADS)('a mount that is not in use, served by %i threads', (threads) => {
   test.each([
     ['umount(8)', 'umount "$m"'],
     ['umount(8) with all helpers off', 'umount -c -i "$m"'],
@@ -42,23 +47,24 @@ describe.skipIf(!fuseAvailable())('a mount that is not in use', () => {
     ['fusermount3 -u', 'fusermount3 -u "$m"'],
     ['SIGINT', 'kill -INT $server'],
     ['SIGTERM', 'kill -TERM $server'],
+    ['umount -f', 'umount -f "$m"'],
     ['SIGTERM twice at once', 'kill -TERM $server; kill -TERM $server'],
     ['SIGHUP', 'kill -HUP $server'],
   ])('%s in the background', async (_name, line) => {
-    const server = await place.mount(volume)
+    const server = await place.mount(volume, byThreads(threads))
     expect(await place.shell(line, { env: { server: `${server}` } })).toEqual(DONE)
     expect(await place.left(server)).toEqual(NOTHING)
   })
 
-  test.each(['INT', 'TERM', 'HUP'])('SIG%s in the foreground', async (signal) => {
-    const server = await place.serve(volume)
+  test.skipIf(threads > 1 && !SOAK).each(['INT', 'TERM', 'HUP'])('SIG%s in the foreground', async (signal) => {
+    const server = await place.serve(volume, byThreads(threads))
     await place.shell(`ls "$m" && kill -${signal} ${server.pid}`)
     expect(await server.ended).toEqual(DONE)
     expect(await place.left(server.pid)).toEqual(NOTHING)
   })
 
   test.each([[['umount']], [['umount', '--lazy']]])('cowherd %j', async (words) => {
-    const server = await place.mount(volume)
+    const server = await place.mount(volume, byThreads(threads))
     expect(await place.cowherd([...words, place.directory])).toEqual(DONE)
     if (words.length === 1) expect(place.processes()).toEqual([]) // when it returns, not a little later
     expect(await place.left(server)).toEqual(NOTHING)
@@ -66,7 +72,7 @@ describe.skipIf(!fuseAvailable())('a mount that is not in use', () => {
 
   test('a signal while it is being mounted', async () => {
     writeFileSync(place.path('mount'), '#!/bin/sh\nPATH=${PATH#*:}\nmount "$@"\nsleep 1\n', { mode: 0o755 })
-    const words = ['mount', '-f', '-o', 'ro', volume, place.directory]
+    const words = ['mount', '-f', ...byThreads(threads), volume, place.directory]
     const env = { PATH: `${place.folder}:${process.env['PATH']}` }
     const server = place.start(process.execPath, [place.program, ...words], { env })
     await until(() => place.mounts() === 1)
@@ -75,16 +81,16 @@ describe.skipIf(!fuseAvailable())('a mount that is not in use', () => {
     expect(await place.left(server.pid)).toEqual(NOTHING)
   })
 
-  test('from within a directory, by a relative path', async () => {
-    const server = await place.mount(volume)
+  test.skipIf(threads > 1 && !SOAK)('from within a directory, by a relative path', async () => {
+    const server = await place.mount(volume, byThreads(threads))
     expect(await place.cowherd(['umount', 'm'], { cwd: place.folder })).toEqual(DONE)
     expect(await place.left(server)).toEqual(NOTHING)
   })
 })
 
-describe.skipIf(!fuseAvailable())('a mount with an open file', () => {
+describe.skipIf(!fuseAvailable()).each(THREADS)('a mount with an open file, served by %i threads', (threads) => {
   test('umount is refused and tells by whom, the lazy one waits for its last user', async () => {
-    const server = await place.mount(volume)
+    const server = await place.mount(volume, byThreads(threads))
     const user = await openFile()
     expect((await place.shell('umount "$m"')).err).toContain('target is busy')
     expect(await place.cowherd(['umount', place.directory])).toEqual({
@@ -100,7 +106,7 @@ describe.skipIf(!fuseAvailable())('a mount with an open file', () => {
   })
 
   test('SIGTERM: said and served on; a second one takes it out of sight', async () => {
-    const server = await place.serve(volume)
+    const server = await place.serve(volume, byThreads(threads))
     const user = await openFile()
     process.kill(server.pid, 'SIGTERM')
     await until(() => server.said() !== '')
@@ -116,7 +122,7 @@ describe.skipIf(!fuseAvailable())('a mount with an open file', () => {
   })
 
   test('a third SIGTERM ends the process', async () => {
-    const server = await place.serve(volume)
+    const server = await place.serve(volume, byThreads(threads))
     const user = await openFile()
     process.kill(server.pid, 'SIGTERM')
     await until(() => server.said() !== '')
@@ -201,9 +207,11 @@ describe.skipIf(!userMountsAvailable() || loadNative() === undefined)('an ordina
     'setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps +dac_read_search --ambient-caps +dac_read_search'
 })
 
-describe.skipIf(!fuseAvailable())('bugs', () => {
+describe.skipIf(!fuseAvailable()).each(THREADS)('bugs, in a mount that %i threads serve', (threads) => {
   test('an operation that throws: the caller gets EIO, the mount is taken away, the process says why', async () => {
-    const server = await place.serve(volume, [], { env: preload(place.path('bug.mjs'), bugInReadlink()) })
+    const server = await place.serve(volume, byThreads(threads), {
+      env: preload(place.path('bug.mjs'), bugInReadlink()),
+    })
     const user = await openFile()
     expect((await place.shell('readlink -v "$m/tree/sym"')).err).toContain('Input/output error')
     expectBug(await server.ended.then(({ code, err }) => ({ code, err })), 70)
@@ -213,7 +221,7 @@ describe.skipIf(!fuseAvailable())('bugs', () => {
 
   test('the same in the background goes to the log', async () => {
     const env = preload(place.path('bug.mjs'), bugInReadlink())
-    const server = await place.mount(volume, ['--log', place.path('log')], { env })
+    const server = await place.mount(volume, [...byThreads(threads), '--log', place.path('log')], { env })
     expect((await place.shell('readlink -v "$m/tree/sym"')).err).toContain('Input/output error')
     expect(await place.left(server)).toEqual(NOTHING)
     expect((await place.run('cat', [place.path('log')])).out).toMatch(
@@ -222,7 +230,9 @@ describe.skipIf(!fuseAvailable())('bugs', () => {
   })
 
   test('the main thread throws', async () => {
-    const server: Running = await place.serve(volume, [], { env: preload(place.path('bug.mjs'), BUG_IN_MAIN_THREAD) })
+    const server: Running = await place.serve(volume, byThreads(threads), {
+      env: preload(place.path('bug.mjs'), BUG_IN_MAIN_THREAD),
+    })
     const user = await openFile()
     process.kill(server.pid, 'SIGWINCH')
     expectBug(await server.ended.then(({ code, err }) => ({ code, err })), 'SIGKILL')
@@ -234,4 +244,22 @@ describe.skipIf(!fuseAvailable())('bugs', () => {
     expect(err).toMatch(/^cowherd: a bug in cowherd: TypeError: provoked/)
     expect(code).toBe(expected)
   }
+})
+
+/** Waiting for a thread that doesn't end takes long by its nature. */
+describe.skipIf(!fuseAvailable() || !SOAK)('a bug while another thread is stuck', () => {
+  test('the process ends all the same', { timeout: 60_000 }, async () => {
+    const bugs = bugInReadlink() + stuckInLookup()
+    const server = await place.serve(volume, byThreads(3), { env: preload(place.path('bug.mjs'), bugs) })
+    const user = place.start('stat', [place.path('m', 'many')])
+    await until(async () => (await place.inspect()).openRequests.length > 0)
+    expect((await place.shell('readlink -v "$m/tree/sym"')).err).toContain('Input/output error')
+    const { code, err } = await server.ended
+    expect(err).toMatch(
+      /^cowherd: a bug in cowherd: TypeError: provoked; the mount was taken away; 1 threads do not end/,
+    )
+    expect(code).toBe('SIGKILL')
+    await user.ended
+    expect(await place.left(server.pid)).toEqual(NOTHING)
+  })
 })
