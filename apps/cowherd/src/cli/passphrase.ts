@@ -30,6 +30,16 @@ export async function findPassphrase(sources: PassphraseSources, question: strin
   return ask(terminal, question)
 }
 
+/** A passphrase for later: typed twice where somebody types it. Throws CommandError if the two differ, or there is none. */
+export async function findNewPassphrase(sources: PassphraseSources): Promise<Uint8Array> {
+  const given = givenPassphrase(sources)
+  const first = given ?? (await findPassphrase(sources, 'New passphrase'))
+  const second = given ?? (await findPassphrase(sources, 'The same again'))
+  if (Buffer.compare(first, second) !== 0) throw new CommandError(ExitCode.usage, 'the passphrases differ')
+  if (first.length === 0) throw new CommandError(ExitCode.usage, 'an empty passphrase')
+  return first
+}
+
 /** The passphrase from the file or the environment, undefined if neither is given. */
 export function givenPassphrase(sources: PassphraseSources): Uint8Array | undefined {
   if (sources.file !== undefined) {

@@ -26,6 +26,10 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['list', async () => (await import('../commands/list.ts')).registerList],
   ['list-journal', async () => (await import('../commands/list-journal.ts')).registerListJournal],
   ['format', async () => (await import('../commands/format.ts')).registerFormat],
+  ['set-fs-option', async () => (await import('../commands/set-fs-option.ts')).registerSetFsOption],
+  ['set-passphrase', async () => (await import('../commands/set-passphrase.ts')).registerSetPassphrase],
+  ['remove-passphrase', async () => (await import('../commands/set-passphrase.ts')).registerRemovePassphrase],
+  ['device', async () => (await import('../commands/device.ts')).registerDevice],
   ['mount', async () => (await import('../commands/mount.ts')).registerMount],
   ['umount', async () => (await import('../commands/umount.ts')).registerUmount],
   ['debug', async () => (await import('../commands/debug.ts')).registerDebug],
@@ -78,7 +82,8 @@ async function parse(argv: readonly string[], context: Context, { out, err }: Su
 /** The words in the form that the parser of options understands. */
 async function preparedWords(argv: readonly string[]): Promise<string[]> {
   if (argv[0] === 'find') return argv.map(withTwoDashes)
-  if (argv[0] === 'format') return (await import('../format/format-words.ts')).withSwitches(argv)
+  if (argv[0] === 'format' || argv[0] === 'set-fs-option')
+    return (await import('../format/format-words.ts')).withSwitches(argv)
   return [...argv]
 }
 

@@ -10,7 +10,7 @@ import { findSignature, openWritableStore, physicalBlockBytes } from '@cowherd/s
 import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
 import { examples } from '../cli/help.ts'
-import { findPassphrase } from '../cli/passphrase.ts'
+import { findNewPassphrase } from '../cli/passphrase.ts'
 import {
   DEVICE_OPTIONS,
   isSwitch,
@@ -122,15 +122,10 @@ function makeImage(path: string, sizeBytes = 0): void {
   }
 }
 
-/** The passphrase of the new volume; typed twice where somebody types. */
+/** The passphrase of the new volume, if it has one. */
 async function newPassphrase(context: Context, flags: Flags): Promise<Uint8Array | undefined> {
   if (flags.encrypted !== true || flags.no_passphrase === true) return undefined
-  const sources = { file: flags.passphraseFile, environment: context.env['COWHERD_PASSPHRASE'] }
-  const first = await findPassphrase(sources, 'New passphrase')
-  const second = await findPassphrase(sources, 'The same again')
-  if (Buffer.compare(first, second) !== 0) throw new CommandError(ExitCode.usage, 'the passphrases differ')
-  if (first.length === 0) throw new CommandError(ExitCode.usage, 'an empty passphrase')
-  return first
+  return findNewPassphrase({ file: flags.passphraseFile, environment: context.env['COWHERD_PASSPHRASE'] })
 }
 
 /** Words that can't be read are the user's mistake. */

@@ -200,7 +200,7 @@ function fillVolume(
 
 /** The devices of the target for metadata, or else of that for data. */
 function preferredDevices(draft: SuperblockDraft, members: readonly Member[]): Set<number> {
-  const target = draft.getTarget('metadataTarget') || draft.getTarget('foregroundTarget')
+  const target = draft.getOption('metadataTarget') || draft.getOption('foregroundTarget')
   const decoded = decodeTarget(target)
   if (decoded.kind === 'device') return new Set([decoded.index])
   if (decoded.kind === 'none') return new Set()

@@ -11,8 +11,8 @@ import { LAYOUT_COPIES_MAX, type LayoutRecord } from './layout.ts'
 import { BCHFS_MAGIC } from './magic.ts'
 import { BLOCK_SIZE_WORD, OPTIONS, type Option, type OptionName, type Options } from './options.ts'
 import type { DiskGroup } from './sections/disk-groups.ts'
-import { SECTION_NAMES, type Section, type SectionName } from './sections/section.ts'
-import { SuperblockHead, type SuperblockHeadValue } from './superblock.ts'
+import { SECTION_NAMES, viewOf, type Section, type SectionName } from './sections/section.ts'
+import { SuperblockHead, type Superblock, type SuperblockHeadValue } from './superblock.ts'
 
 const SECTOR = 512
 
@@ -22,6 +22,8 @@ export interface DevicePart {
   readonly layout: LayoutRecord
   /** The device's own sections: its journal. */
   readonly sections: readonly Section[]
+  /** Types of sections in the order in which they lie on the device; others come behind them. */
+  readonly order?: readonly number[]
 }
 
 /** Of the fixed part: what is the same on all devices, and stands nowhere else in a draft. */
@@ -43,8 +45,32 @@ export class SuperblockDraft {
   /** Those that all devices have, in their order. */
   private readonly sections: Section[] = []
 
+  private timeBaseHi = 0
+  private compatHi = 0n
+
   constructor(identity: SuperblockIdentity) {
     this.identity = identity
+  }
+
+  /** Of a superblock that was read. The devices' own sections, the journal's, are left out. */
+  static of(superblock: Superblock): SuperblockDraft {
+    const head = SuperblockHead.read(viewOf(superblock.bytes), 0)
+    const { version, versionMin, uuid, userUuid, label, nrDevices, timeBaseLo, timePrecision } = head
+    const draft = new SuperblockDraft({
+      ...{ version, versionMin, uuid, userUuid, label, nrDevices, timeBaseLo, timePrecision },
+    })
+    draft.timeBaseHi = head.timeBaseHi
+    draft.seq = head.seq
+    draft.writeTime = head.writeTime
+    draft.features = head.features[0]
+    draft.compat = head.compat[0]
+    draft.compatHi = head.compat[1]
+    draft.groups = superblock.diskGroups
+    ;[...head.flags, BigInt(head.blockSize)].forEach((word, i) => (draft.words[i] = word))
+    for (const section of superblock.sections) {
+      if (!isDevicesOwn(section)) draft.sections.push({ type: section.type, bytes: section.bytes.slice() })
+    }
+    return draft
   }
 
   /** Throws Malformed if the value isn't valid. */
@@ -57,9 +83,10 @@ export class SuperblockDraft {
     putBits(this.words, range, BigInt(value))
   }
 
-  /** The number of a target. */
-  getTarget(name: 'metadataTarget' | 'foregroundTarget'): number {
-    return OPTIONS[name].read(this.words)
+  /** Throws Malformed if what is stored isn't valid. */
+  getOption<K extends OptionName>(name: K): Options[K] {
+    const option = OPTIONS[name] as unknown as Option<Options[K]>
+    return option.read(this.words)
   }
 
   getFlag(range: BitRange): number {
@@ -82,7 +109,13 @@ export class SuperblockDraft {
    * The copy for sector `sector` of a device, with its checksum. Throws SuperblockError ENOSPC if the layout gives it less room.
    */
   encode(device: DevicePart, sector: number, codecs: Codecs): Uint8Array {
-    const sections = [...this.sections, ...device.sections]
+    const place = ({ type }: Section): number => {
+      const at = device.order?.indexOf(type) ?? -1
+      return at < 0 ? Infinity : at
+    }
+    const sections = [...this.sections, ...device.sections].sort((a, b) =>
+      place(a) < place(b) ? -1 : Number(place(a) > place(b)),
+    )
     const size = sections.reduce((sum, { bytes }) => sum + bytes.length, SuperblockHead.size)
     if (size > device.layout.maxSectors * SECTOR) {
       const message = `${size} bytes of superblock where there is room for ${device.layout.maxSectors * SECTOR}`
@@ -100,11 +133,11 @@ export class SuperblockDraft {
       blockSize: Number(this.words[BLOCK_SIZE_WORD]),
       devIdx: device.index,
       u64s: (size - SuperblockHead.size) / 8,
-      timeBaseHi: 0,
+      timeBaseHi: this.timeBaseHi,
       flags,
       writeTime: this.writeTime,
       features: [this.features, 0n],
-      compat: [this.compat, 0n],
+      compat: [this.compat, this.compatHi],
       layout: layoutValue(device.layout),
     })
     let at = SuperblockHead.size
@@ -120,6 +153,11 @@ export class SuperblockDraft {
     }
     return copy
   }
+}
+
+/** Whether a section differs between the devices of a volume. */
+export function isDevicesOwn({ type }: Section): boolean {
+  return type === SECTION_NAMES.indexOf('journal') || type === SECTION_NAMES.indexOf('journal_v2')
 }
 
 /** The layout record as it is stored. */
