@@ -82,6 +82,11 @@ export interface HashTableState {
 }
 
 export class HashTable {
+  /**
+   * Resizing, for a thread that does nothing else, or has a moment. `step` is a bounded amount of it; as long as no thread is in
+   * `maintain`, writers do it themselves.
+   */
+  readonly maintenance: Maintenance
   private readonly core: Core
   private readonly resizer: Resizer
   private readonly ints: Int32Array
@@ -94,6 +99,7 @@ export class HashTable {
   constructor(memory: HashMemory, at: number, rcu?: Rcu) {
     this.core = new Core(memory, at, rcu)
     this.resizer = new Resizer(this.core)
+    this.maintenance = new Maintenance(this.core, this.resizer)
     this.ints = memory.ints
     this.at = at
     this.keyAt = this.core.keyAt
@@ -278,14 +284,6 @@ export class HashTable {
   /** A walk over all objects, during changes too. */
   walk(): HashWalk {
     return new HashWalk(this.core)
-  }
-
-  /**
-   * Resizing, for a thread that does nothing else, or has a moment. `step` is a bounded amount of it; as long as no thread is in
-   * `maintain`, writers do it themselves.
-   */
-  get maintenance(): Maintenance {
-    return new Maintenance(this.core, this.resizer)
   }
 
   /** Gives the table's own memory back, not the objects. No thread uses it any more. */

@@ -18,6 +18,7 @@ import {
   type SharedPlace,
 } from '@cowherd/shim'
 import { HashTable } from './hash-table.ts'
+import type { Maintenance } from './maintenance.ts'
 import { countedWords } from './hash.ts'
 import { decode, Encoder } from './map-codec.ts'
 
@@ -38,6 +39,8 @@ export interface SharedMapOptions {
   readonly bytes: number
   /** Entries that there is room for without growing. */
   readonly expected?: number
+  /** The domain of RCU; left out: one of the map's own. Who makes many maps gives them the same. */
+  readonly rcu?: Rcu
 }
 
 /** What another thread makes its view from: it can be posted. */
@@ -91,11 +94,10 @@ export class SharedMap<K extends SharedMapKey = string, V = unknown> implements 
       registry.enter()
     }
     const arena = Arena.create(options.bytes, { unitBytes: UNIT_BYTES })
-    const rcu = Rcu.create(registry)
+    const { expected = 0, rcu = Rcu.create(registry) } = options
     const list = arena.allocate(RetireList.bytes / 4)
     if (list < 0) throw new RangeError(`a map in ${options.bytes} bytes`)
     arena.ints.fill(0, list, list + RetireList.bytes / 4)
-    const { expected = 0 } = options
     const table = HashTable.create(arena, { keyAt: KEY, keyWords: 'counted', rcu, expected })
     return new SharedMap({
       arena: arena.descriptor,
@@ -253,7 +255,7 @@ export class SharedMap<K extends SharedMapKey = string, V = unknown> implements 
   }
 
   /** Resizing in the background, for a thread that has the time; else it is done with each change. */
-  get maintenance(): HashTable['maintenance'] {
+  get maintenance(): Maintenance {
     return this.table.maintenance
   }
 
@@ -340,13 +342,24 @@ export class SharedMap<K extends SharedMapKey = string, V = unknown> implements 
   }
 
   private allocate(words: number): number {
+    let hasWaiting = true
     for (let tries = 0; tries < ROOM_TRIES; tries++) {
       const record = this.arena.allocate(words)
       if (record >= 0) return record
-      if (this.retired.length === 0) break
-      this.retired.drain()
+      if (!hasWaiting) break
+      hasWaiting = this.retired.length !== 0 || this.table.state().work === 'waiting for RCU'
+      this.makeRoom()
     }
     throw new SharedMapFullError(`no memory for an entry of ${4 * words} bytes`)
+  }
+
+  /** Waits until what waits can be given back, old tables too. */
+  private makeRoom(): void {
+    this.retired.drain()
+    this.rcu.synchronizeRcu()
+    const entered = this.enter()
+    this.table.maintenance.step()
+    this.leave(entered)
   }
 
   /** Now and then: gives back what has waited long enough. */

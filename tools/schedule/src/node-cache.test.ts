@@ -24,6 +24,12 @@ const small: readonly Replacement[] = [
     to: 'Arena.create(16 * 1024, { shared, place: globalThis.tablePlace })',
   },
   { from: 'if (words > this.images.largest / IMAGES_MIN) return -1;', to: '' },
+  {
+    from: 'const rcu = shared ? domainOf(ThreadRegistry.entered) : void 0;',
+    to: 'const rcu = Rcu.create(ThreadRegistry.entered, table.place(newPiece(table, Rcu.bytes(4) / 4)));',
+  },
+  // each run begins anew
+  { from: 'var views = /* @__PURE__ */ new Map();', to: 'var views = globalThis.rcuViews = new Map();' },
 ]
 
 const mutants: readonly { name: string; scenario: string; changes: readonly Replacement[] }[] = [

@@ -1,12 +1,12 @@
 /** A thread dies at any of its steps while it changes a hashtable: the other gets everything done, and nothing is lost. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { isSoak, soakSchedules } from './budget.ts'
 import { exploreAll, ScheduledThreads } from './index.ts'
 import { bundleHashtable } from './rhashtable-text.ts'
 import { scenarios } from './scenarios/rhashtable-deaths.ts'
 
-const isSoak = process.env['COWHERD_SOAK'] === '1'
-/** Scenarios of which so few steps are the one's who dies are tried with a preemption more. */
+/** Scenarios of which so few steps are the one's who dies are tried with a preemption more; of others, each fifth death. */
 const SHORT = 60
 
 let threads: ScheduledThreads
@@ -18,10 +18,11 @@ afterAll(() => threads.stop())
 test.each(Object.keys(scenarios))('%s', { timeout: 3600_000 }, (name) => {
   threads.perform(name, { prefix: [] })
   const steps = threads.trace().filter((thread) => thread === 0).length
-  const preemptionsMax = (steps < SHORT ? 1 : 0) + (isSoak ? 1 : 0)
   let schedules = 0
   for (let diesAfter = 1; diesAfter <= steps; diesAfter++) {
-    const result = exploreAll(threads, name, { preemptionsMax, diesAfter, stepsMax: 4000 })
+    const preemptionsMax = isSoak || steps < SHORT || diesAfter % 5 === 0 ? 1 : 0
+    const schedulesMax = isSoak ? soakSchedules : Infinity
+    const result = exploreAll(threads, name, { preemptionsMax, diesAfter, schedulesMax, stepsMax: 4000 })
     expect({ diesAfter, failure: result.failure }).toEqual({ diesAfter, failure: undefined })
     schedules += result.schedules
   }

@@ -8,16 +8,15 @@ import { Arena, Rcu, ThreadRegistry } from '@cowherd/shim'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { isSoak, seed } from './budget.ts'
 import { bundle } from './index.ts'
 import { linearize, type Happening } from './linearizability.ts'
 import { COUNTERS, type MapStressData } from './scenarios/shared-map-stress.ts'
 import { HOT_KEYS, KEY, Note, Operation, type StressData } from './scenarios/rhashtable-stress.ts'
 
-const isSoak = process.env['COWHERD_SOAK'] === '1'
 const ROUNDS = 4000
-const REPEATS = isSoak ? 200 : 1
+const REPEATS = isSoak ? 30 : 1
 const THREADS = 3
-const seed = isSoak ? Date.now() % 2 ** 31 : 1
 
 const registry = ThreadRegistry.create()
 registry.enter()
@@ -89,7 +88,7 @@ async function stress(repeat: number, hasMaintainer: boolean): Promise<void> {
   hashtable.maintenance.wake()
   await maintaining
 
-  expect(hashtable.state().resizes).toBeGreaterThan(10)
+  expect(hashtable.state().resizes).toBeGreaterThan(0)
   for (let key = 0; key < HOT_KEYS; key++) {
     const history = historyOf(key, notes)
     const total = history.flat().length
@@ -113,7 +112,7 @@ describe('real threads', () => {
 test('real threads count in a SharedMap, and nothing is lost, nor any memory', { timeout: 3600_000 }, async () => {
   const shared = SharedMap.create<string>({ bytes: 1 << 19 })
   const before = shared.freeBytes
-  const rounds = isSoak ? 200_000 : 3000
+  const rounds = isSoak ? 100_000 : 3000
   await Promise.all(Array.from({ length: THREADS }, () => start(map, { map: shared.descriptor, rounds })))
   const counts = Array.from({ length: COUNTERS }, (_, i) => Number(shared.get(`counter ${i}`)))
   expect(counts.reduce((sum, count) => sum + count, 0)).toBe(THREADS * rounds)

@@ -1,13 +1,12 @@
 /** The hashtable under all schedules with few preemptions of small scenarios, and random ones of larger. COWHERD_SOAK=1: more. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { exploreAll, exploreRandomly, ScheduledThreads } from './index.ts'
+import { exploreFewPreemptions, randomSchedules, seed } from './budget.ts'
+import { exploreRandomly, ScheduledThreads } from './index.ts'
 import { bundleHashtable } from './rhashtable-text.ts'
 import { scenarios } from './scenarios/rhashtable.ts'
 
-const isSoak = process.env['COWHERD_SOAK'] === '1'
-const RANDOM_SCHEDULES = isSoak ? 200_000 : 1000
-const seed = isSoak ? Date.now() % 2 ** 31 : 1
+const RANDOM_SCHEDULES = randomSchedules(1000)
 /** Scenarios of which schedules with three preemptions are tried in CI: fewer than 5000. */
 const QUICK = [
   'lookup, insert',
@@ -35,8 +34,8 @@ const ofSize = (isLarge: boolean) =>
 describe('schedules', () => {
   test.each(ofSize(false))('%s: every schedule with few preemptions', { timeout: 3600_000 }, (name) => {
     const isThree = scenarios[name]?.threads.length === 3
-    const preemptionsMax = (isThree ? 1 : QUICK.includes(name) ? 3 : 2) + (isSoak ? 1 : 0)
-    const result = exploreAll(threads, name, { preemptionsMax, stepsMax: 4000 })
+    const preemptionsMax = isThree ? 1 : QUICK.includes(name) ? 3 : 2
+    const result = exploreFewPreemptions(threads, name, { preemptionsMax, stepsMax: 4000 })
     expect(result).toEqual({ ...result, failure: undefined, complete: true })
     if (process.env['COWHERD_SCHEDULES'] === '1')
       console.log(`${name}: ${result.schedules}, ${preemptionsMax} preemptions`)

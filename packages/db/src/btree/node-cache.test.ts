@@ -104,11 +104,12 @@ test('what a thread has pinned stays; when all is pinned, a node lies beside the
   const cache = NodeCache.create(0, true)
   const others = Array.from({ length: 16 }, () => new NodeCache(cache.descriptor))
   const small = image(builder, 10, 1)
-  for (const other of others) other.enter()
+  cache.enter() // all of them: one thread has one view of what RCU protects
   others.forEach((other, n) => other.fill(other.claim(n, -1, 0), n, 1, 0, small, POS_MIN, SPOS_MAX))
   const slot = store(cache, 99, [1, 0], image(builder, 10, 99))
   expect(cache.find(99)).toBe(slot)
   expect(others[0].find(99)).toBe(-1)
+  cache.enter()
   for (let n = 0; n < 16; n++) expect(cache.find(n)).toBeGreaterThan(0)
 
   others[3].leave()
@@ -123,7 +124,6 @@ test('of two threads that miss a node, the second finds that it is being read', 
   const one = NodeCache.create(0, true)
   const two = new NodeCache(one.descriptor)
   one.enter()
-  two.enter()
   const claimed = one.claim(7, -1, 0)
   expect(two.claim(7, -1, 0)).toBe(-1)
   const found = two.find(7)

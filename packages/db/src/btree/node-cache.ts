@@ -106,7 +106,7 @@ export class NodeCache {
     this.head = head
     this.firstRow = this.table[head + FIRST_ROW]
     this.rows = this.table[head + ROWS]
-    this.rcu = rcu === undefined ? undefined : new Rcu(rcu)
+    this.rcu = rcu === undefined ? undefined : Rcu.of(rcu)
     this.index = new HashTable(this.tableArena, index, this.rcu)
     this.mutex = this.tableArena.isShared ? new Mutex(this.tableArena.place(head + MUTEX)) : undefined
     this.ownSlot = newPiece(this.tableArena, row.ROW_WORDS)
@@ -129,7 +129,7 @@ export class NodeCache {
       words[slot + row.IMAGE_AT] = words[head + VACANT]
       words[head + VACANT] = slot
     }
-    const rcu = shared ? newRcu(table) : undefined
+    const rcu = shared ? domainOf(ThreadRegistry.entered) : undefined
     rcu?.online()
     const index = HashTable.create(table, {
       keyAt: row.IDENTITY_LO - row.LINK,
@@ -467,9 +467,13 @@ function highOf(identity: NodeIdentity): number {
   return Math.floor(identity / 0x100000000) >>> 0
 }
 
-function newRcu(table: Arena): Rcu {
-  const registry = ThreadRegistry.entered
-  return Rcu.create(registry, table.place(newPiece(table, Rcu.bytes(registry.seats) / 4)))
+/** All caches that the threads of a registry share have one domain: each thread is in the middle of one thing at most. */
+const domains = new WeakMap<ThreadRegistry, Rcu>()
+
+function domainOf(registry: ThreadRegistry): Rcu {
+  let domain = domains.get(registry)
+  if (domain === undefined) domains.set(registry, (domain = Rcu.create(registry)))
+  return domain
 }
 
 function newPiece(arena: Arena, words: number): number {

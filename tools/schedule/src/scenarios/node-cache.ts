@@ -120,6 +120,7 @@ function on(
 ): Scenario {
   return {
     prepare(memory) {
+      forget()
       prepareRoom(memory, acts.length)
       placeArenas(memory)
       const cache = NodeCache.create(0, true)
@@ -134,6 +135,7 @@ function on(
     },
     threads: acts.map((act, thread) =>
       inRoom(thread, (memory, words) => {
+        forget()
         const reader = new Reader(new NodeCache(descriptorOf(memory)), words)
         return () => act(reader)
       }),
@@ -141,6 +143,11 @@ function on(
     check: (memory) => check((n) => wordsOf(memory)[FILLS + n]),
     ...more,
   }
+}
+
+/** The views that a thread had in the run before. */
+function forget(): void {
+  ;(globalThis as { rcuViews?: Map<number, unknown> }).rcuViews?.clear()
 }
 
 /** The text's own `Arena.create` calls ask for these. */
