@@ -10,11 +10,12 @@ import { build } from 'esbuild'
 const at = (/** @type {string} */ path) => fileURLToPath(new URL(path, import.meta.url))
 
 await build({
-  // The engine of a mount is the code of a thread, and found beside the file that starts it.
+  // The code of threads is found beside the file that starts them.
   entryPoints: [
     at('dist/main.js'),
     at('dist/mount-helper.js'),
     { in: at('../../packages/mount/dist/engine.worker.js'), out: 'engine.worker' },
+    { in: at('dist/parallel/reader.worker.js'), out: 'reader.worker' },
   ],
   outdir: at('dist/bundle'),
   bundle: true,

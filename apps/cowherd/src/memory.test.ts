@@ -66,11 +66,14 @@ describe.skipIf(!referee.available() || native === undefined)('memory of', () =>
 
     expect(await bounded(['find', volume])).toMatchObject({ code: 0, err: '', lines: names })
     expect(await bounded(['manifest', volume])).toMatchObject({ code: 0, err: '', lines: names })
+    const threaded = await bounded(['manifest', '--threads', '3', volume])
+    expect(threaded).toMatchObject({ code: 0, err: '', lines: names })
     const list = await bounded(['list', '-b', 'all', volume])
     expect(list).toMatchObject({ code: 0, err: '' })
     expect(list.lines).toBeGreaterThan(4 * TREE.files)
     const linkBytes = TREE.links * LINK_BYTES
-    expect(await bounded(['get', volume, '/', join(folder, 'copy')], linkBytes)).toMatchObject({ code: 0, err: '' })
+    const get = ['get', '--threads', '3', volume, '/', join(folder, 'copy')]
+    expect(await bounded(get, linkBytes)).toMatchObject({ code: 0, err: '' })
     expect(statSync(join(folder, 'copy', 'data')).size).toBe(TREE.dataBytes)
     expect(await bounded(['tar', volume], linkBytes)).toMatchObject({ code: 0, err: '' })
   })
@@ -85,7 +88,7 @@ describe.skipIf(!referee.available() || native === undefined)('memory of', () =>
 
     const find = await bounded(['find', volume], journalBytes)
     expect(find.lines).toBeGreaterThan(names / 10)
-    const manifest = await bounded(['manifest', volume], journalBytes)
+    const manifest = await bounded(['manifest', '--threads', '3', volume], journalBytes)
     const list = await bounded(['list', '-b', 'all', volume], journalBytes)
 
     // the killed tool leaves a btree node overwritten now and then (docs/how-to/referees.md): then it has to say so itself

@@ -11,6 +11,7 @@ import { Interruption } from './interruption.ts'
 import type { Output } from './output.ts'
 import { NO_PROGRESS, progressBar, type Progress, type Terminal } from './progress.ts'
 import { printable } from './text.ts'
+import type { Reading, ReadingFlags, ReadingTuning } from './reading.ts'
 import type { VolumeFlags } from './volume-options.ts'
 
 /** What surrounds a command line: the process, or a test. */
@@ -22,6 +23,8 @@ export interface Surroundings {
   /** Where progress is drawn: standard error when it is a terminal. */
   readonly terminal: Terminal
   readonly env: Readonly<Record<string, string | undefined>>
+  /** How trees are read by several threads, other than is good: for tests. */
+  readonly tuning?: ReadingTuning
 }
 
 /** Codes of ECMA-48, SGR. */
@@ -106,6 +109,12 @@ export class Context {
   async openFileSystem(volume: string, flags: VolumeFlags): Promise<FileSystem> {
     const { openFileSystem } = await import('./opening.ts')
     return openFileSystem(this, volume, flags)
+  }
+
+  /** Opens the filesystem on VOLUME for several threads, as `--threads` says. Throws CommandError (exit code 3). */
+  async openReading(volume: string, flags: ReadingFlags): Promise<Reading> {
+    const { openReading } = await import('./reading.ts')
+    return openReading(this, volume, flags, this.#surroundings.tuning)
   }
 
   /** Has `resource` closed when the command has ended, in reverse order. */

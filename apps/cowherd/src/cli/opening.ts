@@ -23,8 +23,16 @@ export function openDevices(context: Context, volume: string, { lock = true }: {
   )
 }
 
+/** How the database opens a volume, beyond what the command line says. */
+export type OpenDetails = Partial<Pick<db.OpenOptions, 'cacheBytes' | 'shared' | 'note'>>
+
 /** The volume on the devices of VOLUME. Asks for the passphrase if it takes one. Throws CommandError (exit code 3). */
-export async function openVolume(context: Context, volume: string, flags: VolumeFlags): Promise<db.Volume> {
+export async function openVolume(
+  context: Context,
+  volume: string,
+  flags: VolumeFlags,
+  details: OpenDetails = {},
+): Promise<db.Volume> {
   const options = parseMountOptions(flags.options)
   const devices = openDevices(context, volume, { lock: !options.nolock })
   const codecs = nativeCodecs()
@@ -38,6 +46,7 @@ export async function openVolume(context: Context, volume: string, flags: Volume
       missing: options.veryDegraded ? 'very_degraded' : options.degraded ? 'degraded' : 'none',
       norecovery: options.norecovery,
       note: (message) => context.note(message),
+      ...details,
     }),
   )
 }
@@ -81,8 +90,12 @@ export function readSuperblocks(context: Context, volume: string): db.Candidate[
 
 /** The filesystem on VOLUME. Throws CommandError (exit code 3). */
 export async function openFileSystem(context: Context, volume: string, flags: VolumeFlags): Promise<fs.FileSystem> {
-  const opened = await openVolume(context, volume, flags)
-  return opening(() => fs.openFileSystem(opened))
+  return openFileSystemOn(await openVolume(context, volume, flags))
+}
+
+/** The filesystem on a volume that is open. Throws CommandError (exit code 3). */
+export function openFileSystemOn(volume: db.Volume): fs.FileSystem {
+  return opening(() => fs.openFileSystem(volume))
 }
 
 /** Runs `action`; what it throws about devices and volumes is the volume's failure to open. */

@@ -46,6 +46,22 @@ export function takesVolume(command: Command): Command {
     .option('--passphrase-file <file>', 'file with the passphrase (or set COWHERD_PASSPHRASE)')
 }
 
+/** Most threads that may be asked for. */
+const THREADS_MAX = 32
+
+/** Adds the option of commands that read whole trees. */
+export function takesThreads(command: Command): Command {
+  return command.addOption(
+    new Option('--threads <number>', 'read with so many threads; as many as are of use if left out').argParser(
+      (text: string) => {
+        const threads = /^\d{1,3}$/.test(text) ? Number(text) : 0
+        if (threads >= 1 && threads <= THREADS_MAX) return threads
+        throw new CommandError(ExitCode.usage, `--threads ${text}: a number from 1 to ${THREADS_MAX} is wanted`)
+      },
+    ),
+  )
+}
+
 /** Reads the lists given with `-o`. Throws CommandError for an option that we don't have. */
 export function parseMountOptions(lists: readonly string[] = []): MountOptions {
   const given = new Set<string>()

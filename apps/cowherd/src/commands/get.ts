@@ -7,17 +7,20 @@ import { loadNative } from '@cowherd/shim'
 import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode, Interrupted } from '../cli/exit-code.ts'
 import { examples } from '../cli/help.ts'
-import { takesVolume, type VolumeFlags } from '../cli/volume-options.ts'
+import { sharing, type Reading, type ReadingFlags } from '../cli/reading.ts'
+import { takesThreads, takesVolume } from '../cli/volume-options.ts'
 import { baseName, failureText, findFile, type NamedFile } from '../cli/volume-path.ts'
 import { progressShare, TreeCopy } from '../copy/tree-copy.ts'
 
-interface Flags extends VolumeFlags {
+interface Flags extends ReadingFlags {
   readonly archive?: boolean
   readonly force?: boolean
 }
 
 export function registerGet(program: Command, context: Context): void {
-  const command = takesVolume(program.command('get').description('copy files and directories out of a volume'))
+  const command = takesThreads(
+    takesVolume(program.command('get').description('copy files and directories out of a volume')),
+  )
     .argument('<paths...>', 'paths in the volume, and last the destination')
     .usage('[options] <volume> <paths...> <destination>')
     .option('-a, --archive', 'everything must be kept: exit code 1 if something is not')
@@ -28,8 +31,7 @@ export function registerGet(program: Command, context: Context): void {
       if (destination === undefined || paths.length === 0) {
         throw new CommandError(ExitCode.usage, 'get: a path and a destination are needed (see cowherd get --help)')
       }
-      const fs = await context.openFileSystem(volume, flags)
-      await get(context, fs, paths, destination, flags)
+      await get(context, await context.openReading(volume, flags), paths, destination, flags)
     })
   const remark = `A destination that is a directory gets the copies inside; the root of the volume (/) is copied onto it.
 Kept are modes, times, hard links, symbolic links and holes; owners as root; with the package koffi also
@@ -39,11 +41,13 @@ extended attributes, ACLs, device nodes, fifos, sockets and the nanoseconds of t
 
 async function get(
   context: Context,
-  fs: FileSystem,
+  reading: Reading,
   paths: readonly string[],
   destination: string,
   flags: Flags,
 ): Promise<void> {
+  const { fs, tuning } = reading
+  const { partBytes } = tuning
   const files: NamedFile[] = []
   for (const path of paths) {
     try {
@@ -59,8 +63,11 @@ async function get(
   const umask = process.umask(0) // files get the modes that they had
   const progress = context.progressIsShown ? context.progress(sizeOf(fs, files)) : context.progress(0)
   let failures = 0
+  const force = flags.force === true
   const copy = new TreeCopy(fs, {
-    force: flags.force === true,
+    ...sharing(reading, { name: 'copy', settings: { force } }),
+    ...(partBytes === undefined ? {} : { partBytes }),
+    force,
     native: loadNative(),
     interruption: context.interruption,
     progress,
@@ -68,7 +75,9 @@ async function get(
       failures++
       context.fail(text)
     },
+    note: (text) => context.note(text),
   })
+  reading.notes.to = (text) => copy.work.noteHere(text)
   try {
     for (const file of files) {
       const name = baseName(file.path)
@@ -78,9 +87,12 @@ async function get(
       await copy.copy(file, target, { merge: isRoot && isInside })
     }
   } catch (error) {
+    await copy.abort()
     if (error instanceof Interrupted) context.note(`interrupted: what is in ${destination} is not complete`)
     throw error
   } finally {
+    reading.notes.to = (text) => context.note(text)
+    await copy.work.end()
     process.umask(umask)
     progress.clear()
     context.interruption.unwatch()

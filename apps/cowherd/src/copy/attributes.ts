@@ -10,7 +10,7 @@ import { chownSync, chmodSync, fchmodSync, fchownSync, futimesSync, lchownSync, 
 import type { FileSystem, Inode, NodeRef } from '@cowherd/fs'
 import type { Native } from '@cowherd/shim'
 import { utf8 } from '../cli/text.ts'
-import type { Unkept } from './unkept.ts'
+import type { Losses } from './unkept.ts'
 
 /** A file of the volume and the path that losses are told with. */
 export interface Original {
@@ -26,12 +26,12 @@ const SET_ID = 0o6000
 export class AttributeCopier {
   readonly #fs: FileSystem
   readonly #native: Native | undefined
-  readonly #unkept: Unkept
+  readonly #unkept: Losses
   readonly #uid = process.geteuid?.() ?? -1
   readonly #gid = process.getegid?.() ?? -1
   readonly #groups = new Set(process.getgroups?.() ?? [])
 
-  constructor(fs: FileSystem, native: Native | undefined, unkept: Unkept) {
+  constructor(fs: FileSystem, native: Native | undefined, unkept: Losses) {
     this.#fs = fs
     this.#native = native
     this.#unkept = unkept

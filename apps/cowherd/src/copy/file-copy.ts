@@ -1,6 +1,6 @@
 /**
- * Copies the data of one file, a piece at a time: only what the file has data for, so holes stay holes. What can't be read is left
- * out, block by block, and becomes a hole too.
+ * Copies the data of one file, or of a part of it, a piece at a time: only what the file has data for, so holes stay holes. What can't be
+ * read is left out, block by block, and becomes a hole too.
  */
 
 import { ftruncateSync, writeSync } from 'node:fs'
@@ -14,27 +14,37 @@ export class FileCopy {
   readonly #from: OpenFile
   readonly #fd: number
   readonly #buffer: Uint8Array
+  /** Where the part ends. */
+  readonly #partEnd: number
   /** The stretch of data we are in. */
-  readonly #range: ByteRange = { start: 0, end: 0 }
-  #offset = 0
+  readonly #range: ByteRange
+  #offset: number
   #end = 0
   /** Stretches that could not be read, with what was said about the first byte of each. */
   readonly lost: { start: number; end: number; readonly error: VolumeError }[] = []
 
-  /** Copies from `from` to the empty file open as `fd`; `buffer` is the size of a piece. */
-  constructor(from: OpenFile, fd: number, buffer: Uint8Array, { hasHoles }: { hasHoles: boolean }) {
+  /** Copies from `from` to the same place in the file open as `fd`, which is empty there; `buffer` is the size of a piece. */
+  constructor(
+    from: OpenFile,
+    { fd, start, end }: { readonly fd: number; readonly start: number; readonly end: number },
+    buffer: Uint8Array,
+    { hasHoles }: { hasHoles: boolean },
+  ) {
     this.#from = from
     this.#fd = fd
     this.#buffer = buffer
-    if (!hasHoles) this.#range.end = from.size
+    this.#partEnd = Math.min(end, from.size)
+    this.#offset = start
+    this.#range = { start, end: hasHoles ? start : this.#partEnd }
   }
 
-  /** Copies one piece. Returns its size in bytes, and -1 at the end. */
-  step(): number {
+  /** Copies one piece. False at the end: nothing was left to copy. */
+  step(): boolean {
     const range = this.#range
-    if (this.#offset >= range.end && !(this.#offset < this.#from.size && this.#nextRange())) {
-      if (this.#end < this.#from.size) ftruncateSync(this.#fd, this.#from.size)
-      return -1
+    if (this.#offset >= range.end && !(this.#offset < this.#partEnd && this.#nextRange())) {
+      const { size } = this.#from
+      if (this.#partEnd === size && this.#end < size) ftruncateSync(this.#fd, size)
+      return false
     }
     const wanted = Math.min(this.#buffer.length, range.end - this.#offset)
     let length: number
@@ -45,36 +55,38 @@ export class FileCopy {
       )
     } catch (error) {
       if (!(error instanceof VolumeError)) throw error
-      return this.#skip(error)
+      this.#skip(error)
+      return true
     }
     for (let done = 0; done < length;) {
       done += writeSync(this.#fd, this.#buffer, done, length - done, this.#offset + done)
     }
     this.#offset += length
     this.#end = this.#offset
-    return length
+    return true
   }
 
   #nextRange(): boolean {
+    const range = this.#range
     try {
-      if (!this.#from.nextData(this.#offset, this.#range)) return false
-      this.#offset = this.#range.start
+      if (!this.#from.nextData(this.#offset, range) || range.start >= this.#partEnd) return false
+      range.end = Math.min(range.end, this.#partEnd)
+      this.#offset = range.start
       return true
     } catch (error) {
       // the map of the file is damaged: nothing is known of what follows
       if (!(error instanceof VolumeError)) throw error
-      this.lost.push({ start: this.#offset, end: this.#from.size, error })
+      this.lost.push({ start: this.#offset, end: this.#partEnd, error })
       return false
     }
   }
 
-  #skip(error: VolumeError): number {
+  #skip(error: VolumeError): void {
     const start = this.#offset
     const end = Math.min(start - (start % BLOCK_BYTES) + BLOCK_BYTES, this.#range.end)
     const last = this.lost.at(-1)
     if (last?.end === start) last.end = end
     else this.lost.push({ start, end, error })
     this.#offset = end
-    return end - start
   }
 }

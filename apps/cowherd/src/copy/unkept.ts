@@ -2,24 +2,46 @@
 
 import { pathText } from '../cli/volume-path.ts'
 
+/** Hears of losses. */
+export interface Losses {
+  /** `what` of the file at `path` is not kept because of `reason`. */
+  add(what: string, path: Uint8Array, reason: string): void
+}
+
+/** Losses in the order in which they were heard of, in a form that can be posted. */
+export class LossList implements Losses {
+  #entries: LossEntry[] = []
+
+  add(what: string, path: Uint8Array, reason: string): void {
+    this.#entries.push([`${what}: ${reason}`, pathText(path)])
+  }
+
+  /** Gives out what was added. */
+  take(): readonly LossEntry[] {
+    const entries = this.#entries
+    if (entries.length > 0) this.#entries = []
+    return entries.length > 0 ? entries : NOTHING
+  }
+}
+
+export type LossEntry = readonly [kind: string, path: string]
+
+const NOTHING: readonly LossEntry[] = []
+
 interface Loss {
   count: number
   readonly first: string
 }
 
-export class Unkept {
+export class Unkept implements Losses {
   readonly #losses = new Map<string, Loss>()
 
-  /** `what` of the file at `path` is not kept because of `reason`. */
   add(what: string, path: Uint8Array, reason: string): void {
-    const kind = `${what}: ${reason}`
-    const loss = this.#losses.get(kind)
-    if (loss === undefined) this.#losses.set(kind, { count: 1, first: pathText(path) })
-    else loss.count++
+    this.#count(`${what}: ${reason}`, pathText(path))
   }
 
-  get isEmpty(): boolean {
-    return this.#losses.size === 0
+  addAll(entries: readonly LossEntry[]): void {
+    for (const [kind, path] of entries) this.#count(kind, path)
   }
 
   /** A line for each kind of loss. */
@@ -27,5 +49,11 @@ export class Unkept {
     return Array.from(this.#losses, ([kind, { count, first }]) =>
       count === 1 ? `not kept: ${kind} (${first})` : `not kept: ${kind} (${count} files, the first is ${first})`,
     )
+  }
+
+  #count(kind: string, path: string): void {
+    const loss = this.#losses.get(kind)
+    if (loss === undefined) this.#losses.set(kind, { count: 1, first: path })
+    else loss.count++
   }
 }

@@ -2,6 +2,7 @@
 
 import { Output } from '../cli/output.ts'
 import { run } from '../cli/program.ts'
+import type { ReadingTuning } from '../cli/reading.ts'
 
 export interface Ran {
   readonly code: number
@@ -14,10 +15,12 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Pretend that the output is a terminal. */
   readonly terminal?: boolean
+  /** Commands that read trees use one thread unless this or `--threads` says otherwise: the code of other threads must be built first. */
+  readonly tuning?: ReadingTuning
 }
 
 /** `cowherd ARGV...` */
-export async function cowherd(argv: readonly string[], { env = {}, terminal = false }: RunOptions = {}): Promise<Ran> {
+export async function cowherd(argv: readonly string[], { env = {}, terminal = false, tuning }: RunOptions = {}): Promise<Ran> {
   const out = collect()
   const err = collect()
   const code = await run(argv, {
@@ -26,6 +29,7 @@ export async function cowherd(argv: readonly string[], { env = {}, terminal = fa
     outIsTerminal: terminal,
     terminal: { write: () => true },
     env,
+    tuning: { threads: 1, ...tuning },
   })
   err.output.flush()
   const bytes = out.bytes()

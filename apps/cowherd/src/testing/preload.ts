@@ -20,6 +20,18 @@ export function bugInReadlink(): string {
   `
 }
 
+/** FileSystem.lookup of the name `many` never returns. */
+export function stuckInLookup(): string {
+  return `
+    const { FileSystem } = await import('${packageOf('fs')}')
+    const { lookup } = FileSystem.prototype
+    FileSystem.prototype.lookup = function (directory, name, target) {
+      if (String.fromCharCode(...name) === 'many') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+      return lookup.call(this, directory, name, target)
+    }
+  `
+}
+
 /** The main thread throws at SIGWINCH what nobody catches. */
 export const BUG_IN_MAIN_THREAD = `
   import { isMainThread } from 'node:worker_threads'
