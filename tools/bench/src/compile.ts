@@ -6,9 +6,12 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** Compiles `c/NAME.c` with the machine's C compiler. Returns the program's path, or undefined if there is no compiler. */
-export function compileC(name: string): string | undefined {
-  return compile(fileURLToPath(new URL(`../c/${name}.c`, import.meta.url)), [])
+/**
+ * Compiles `c/NAME.c` with the machine's C compiler, and libraries which pkg-config knows. Returns the program's path, or
+ * undefined if there is no compiler, or no such library.
+ */
+export function compileC(name: string, ...libraries: readonly string[]): string | undefined {
+  return compile(fileURLToPath(new URL(`../c/${name}.c`, import.meta.url)), libraries)
 }
 
 /**
@@ -16,12 +19,19 @@ export function compileC(name: string): string | undefined {
  * is no compiler, or no such example or library.
  */
 export function compileExample(source: string, library: string): string | undefined {
-  if (!existsSync(source)) return undefined
-  const { status, stdout } = spawnSync('pkg-config', ['--cflags', '--libs', library], { encoding: 'utf8' })
-  return status === 0 ? compile(source, stdout.trim().split(/\s+/)) : undefined
+  return existsSync(source) ? compile(source, [library]) : undefined
 }
 
-function compile(source: string, flags: readonly string[]): string | undefined {
+/** What the compiler is to be told for some libraries; undefined if there is one that pkg-config doesn't know. */
+function flagsOf(libraries: readonly string[]): string[] | undefined {
+  if (libraries.length === 0) return []
+  const { status, stdout } = spawnSync('pkg-config', ['--cflags', '--libs', ...libraries], { encoding: 'utf8' })
+  return status === 0 ? stdout.trim().split(/\s+/) : undefined
+}
+
+function compile(source: string, libraries: readonly string[]): string | undefined {
+  const flags = flagsOf(libraries)
+  if (flags === undefined) return undefined
   const folder = mkdtempSync(join(tmpdir(), 'cowherd-bench-'))
   process.once('exit', () => rmSync(folder, { recursive: true }))
   const program = join(folder, basename(source, '.c'))

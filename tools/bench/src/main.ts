@@ -6,10 +6,14 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type Row, tableOf, writeResults } from './row.ts'
+import { aio } from './sets/aio.ts'
 import { codecs } from './sets/codecs.ts'
 import { get } from './sets/get.ts'
+import { hashtable } from './sets/hashtable.ts'
 import { list } from './sets/list.ts'
+import { locks } from './sets/locks.ts'
 import { mount } from './sets/mount.ts'
+import { threads } from './sets/threads.ts'
 
 /** Measures a set. `rounds` is how many samples each contender gives. */
 type BenchSet = (rounds: number) => Row[] | Promise<Row[]>
@@ -17,8 +21,12 @@ type BenchSet = (rounds: number) => Row[] | Promise<Row[]>
 /** The sets by name. */
 const SETS: ReadonlyMap<string, BenchSet> = new Map<string, BenchSet>([
   ['codecs', codecs],
+  ['aio', aio],
+  ['hashtable', hashtable],
+  ['locks', locks],
   ['list', list],
   ['get', get],
+  ['threads', threads],
   ['mount', mount],
 ])
 

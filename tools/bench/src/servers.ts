@@ -1,5 +1,5 @@
 /**
- * The filesystem servers that are measured: ours and its peers, all with one thread, and with names and attributes that stay
+ * The filesystem servers that are measured: ours and its peers, all with one thread unless they are told otherwise, and with names and attributes that stay
  * valid for a day. One that this machine doesn't have is undefined, and that is said.
  */
 
@@ -11,15 +11,15 @@ import { printedBy, succeeds } from './run.ts'
 const EXAMPLE = '/usr/share/doc/libfuse3-dev/examples/passthrough_ll.c'
 const DAY_SECONDS = 86_400
 
-/** `cowherd mount` of a volume. */
-export function cowherdMount(name: string, volume: string): Server | undefined {
+/** `cowherd mount` of a volume, served by so many threads. */
+export function cowherdMount(name: string, volume: string, threads = 1): Server | undefined {
   const main = fileURLToPath(new URL('../../../apps/cowherd/dist/bundle/main.js', import.meta.url))
   const commands = printedBy(process.execPath, [main, '--help'])
   if (!/^ +mount\b/m.test(commands)) return without(name, 'this build has no `cowherd mount`')
   return {
     name,
     shows: 'tree',
-    command: (directory) => [process.execPath, main, 'mount', '-f', '-o', 'ro', volume, directory],
+    command: (directory) => [process.execPath, main, 'mount', '-f', '-o', `ro,threads=${threads}`, volume, directory],
   }
 }
 

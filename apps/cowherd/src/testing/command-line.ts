@@ -20,7 +20,10 @@ export interface RunOptions {
 }
 
 /** `cowherd ARGV...` */
-export async function cowherd(argv: readonly string[], { env = {}, terminal = false, tuning }: RunOptions = {}): Promise<Ran> {
+export async function cowherd(
+  argv: readonly string[],
+  { env = {}, terminal = false, tuning }: RunOptions = {},
+): Promise<Ran> {
   const out = collect()
   const err = collect()
   const code = await run(argv, {

@@ -30,7 +30,7 @@ async function row(what: string, tree: Tree, rounds: number, bytes?: number): Pr
   const mounted = mountLoop(ext4)
   try {
     const contenders = [
-      ofProcess('cowherd get', process.execPath, [main, 'get', '-a', volume, '/', target], empty),
+      ofProcess('cowherd get', process.execPath, [main, 'get', '-a', '--threads', '1', volume, '/', target], empty),
       ofProcess('cp -a', 'cp', ['-a', mounted.directory, target], empty),
     ]
     const figures = await measure(contenders, rounds)

@@ -4,6 +4,8 @@
  * FUSE library: the ceiling. What they serve from is in the page cache of the machine, and stays there: the disk's mood is
  * not what is measured. Needs root.
  *
+ * Several programs at once are measured on cowherd alone: with one thread that serves, and with two.
+ *
  * Caches of the mount itself are in one of three states:
  *     new mount      the server has just started, the kernel knows nothing
  *     cold           the server has run for a while, the kernel has forgotten everything
@@ -25,6 +27,9 @@ const LARGE_BYTES = 2 ** 30
 const READS = 20_000
 const READ_BYTES = 4096
 const PEER = 'passthrough_ll'
+/** Of ours among themselves. */
+const ONE_THREAD = '1 thread'
+const TWO_THREADS = '2 threads'
 
 export async function mount(rounds: number): Promise<Row[]> {
   const files = Math.min(FILES, mostFiles())
@@ -39,7 +44,37 @@ export async function mount(rounds: number): Promise<Row[]> {
   return [
     ...(await onMounts(small, oursOfSmall, (points) => treeRows(points, rounds, files))),
     ...(await onMounts(large, oursOfLarge, (points) => fileRows(points, rounds))),
+    ...(await onOurs(small, (points) => parallelTreeRows(points, rounds, files))),
+    ...(await onOurs(large, (points) => parallelFileRows(points, rounds))),
   ]
+}
+
+/** Two programs that work on a half of the small files each. */
+async function parallelTreeRows(points: readonly MountPoint[], rounds: number, count: number): Promise<Row[]> {
+  const onHalves = (command: (paths: string) => string) => (point: MountPoint) => {
+    const line = `cd "$0" && { ${command('*[02468]')} & ${command('*[13579]')}; wait; } > /dev/zero`
+    return twice(point, line, point.dropCaches)
+  }
+  const find = onHalves((paths) => `find ${paths} -ls`)
+  const tar = onHalves((paths) => `tar -c -f - ${paths}`)
+  const files = `${count.toLocaleString('en')} files`
+  return [
+    await row(`find -ls of ${files} by two, cold`, points, rounds, find),
+    await row(`tar of ${files} by two, cold`, points, rounds, tar),
+  ]
+}
+
+/** Two programs that read a half of the large file each. */
+async function parallelFileRows(points: readonly MountPoint[], rounds: number): Promise<Row[]> {
+  const half = LARGE_BYTES / 2 ** 21
+  const part = (skip: number) => `dd if="$0/file" of=/dev/null bs=1M status=none skip=${skip} count=${half}`
+  const read = (point: MountPoint) => twice(point, `${part(0)} & ${part(half)}; wait`, point.dropCaches)
+  return [await row('read of 1 GiB by two, cold', points, rounds, read, LARGE_BYTES)]
+}
+
+/** A line of shell that does something twice at once, with the directory of the mount as `$0`. */
+function twice(point: MountPoint, line: string, before: () => Promise<void>): Contender {
+  return ofProcess(point.server.name, 'sh', ['-c', line, point.directory], before)
 }
 
 /** `find` and `tar` of the small files. */
@@ -98,7 +133,7 @@ async function row(
   bytes?: number,
 ): Promise<Row> {
   const names = points.map(({ server }) => server.name)
-  const peer = names.includes(PEER) ? PEER : names[names.length - 1]
+  const peer = [PEER, ONE_THREAD].find((each) => names.includes(each)) ?? names[names.length - 1]
   const figures = await measure(points.map(contender), rounds)
   return { what, figures, peer, ...(bytes === undefined ? {} : { bytes }) }
 }
@@ -111,14 +146,30 @@ async function onMounts(
 ): Promise<Row[]> {
   const image = ext4Of(tree, VOLUME_BYTES)
   const ext4 = mountLoop(image)
-  const servers = [...ours(), passthrough(ext4.directory), fuse2fs(image)].filter((each) => each !== undefined)
-  const points = servers.map(mountPoint)
+  try {
+    return await onServers(tree, [...ours(), passthrough(ext4.directory), fuse2fs(image)], rows)
+  } finally {
+    ext4.unmount()
+  }
+}
+
+/** The same with cowherd alone, served by one thread and by two. */
+async function onOurs(tree: Tree, rows: (points: readonly MountPoint[]) => Promise<Row[]>): Promise<Row[]> {
+  const volume = volumeOf(tree, VOLUME_BYTES)
+  return onServers(tree, [cowherdMount(TWO_THREADS, volume, 2), cowherdMount(ONE_THREAD, volume)], rows)
+}
+
+async function onServers(
+  tree: Tree,
+  servers: readonly (Server | undefined)[],
+  rows: (points: readonly MountPoint[]) => Promise<Row[]>,
+): Promise<Row[]> {
+  const points = servers.filter((each) => each !== undefined).map(mountPoint)
   try {
     for (const point of points) await mountAndCheck(point, tree)
     return points.length === 0 ? [] : await rows(points)
   } finally {
     for (const point of points) await point.unmount()
-    ext4.unmount()
   }
 }
 
