@@ -10,6 +10,7 @@
  * Nothing is allocated for a request on its way, except a view per segment of vectored ones.
  */
 
+import { watchState } from '../threads/state-dump.ts'
 import { LockUseError } from '../sync/sync-error.ts'
 import type { SharedPlace } from '../sync/place.ts'
 import { deadlineAfter } from '../sync/wait-list.ts'
@@ -70,6 +71,7 @@ export class Aio {
     this.performer = performer ?? new Performer(this.memory)
     if (!(of instanceof AioMemory)) for (const piece of of.news) if (!isModule(piece)) this.performer.learn(piece)
     this.isInline = this.memory.words[WORKERS] === 0
+    watchState('aio', this, (aio: Aio) => aio.state)
     this.queues = this.memory.completed.map((_, queue) => new CompletionQueue(this.memory, queue, () => this.hand))
   }
 

@@ -14,6 +14,7 @@
 
 import { newPlace, wordsAt, type SharedPlace } from '../sync/place.ts'
 import { LockUseError } from '../sync/sync-error.ts'
+import { watchState } from '../threads/state-dump.ts'
 import { self, sliceIsOver, type ThreadRegistry, type ThreadSelf } from '../sync/threads.ts'
 
 const NEWEST = 0
@@ -100,6 +101,7 @@ export class Rcu {
     const seats = wordsAt(place, 4 * LINE_WORDS)[SEATS]
     if (seats === 0) throw new LockUseError(`nothing was created at byte ${place.offset}`)
     this.words = wordsAt(place, Rcu.bytes(seats))
+    watchState('rcu', this, (rcu: Rcu) => rcu.state())
   }
 
   /** The calling thread's view of the domain at `place`: always the same one. */

@@ -87,6 +87,29 @@ export function reportState(name: string, report: () => unknown): () => void {
   }
 }
 
+interface Watched {
+  readonly kind: string
+  /** How its state is found; undefined if it isn't there any more. */
+  readonly read: () => (() => unknown) | undefined
+}
+
+function readWeakly<T extends object>(view: WeakRef<T>, stateOf: (object: T) => unknown): (() => unknown) | undefined {
+  const object = view.deref()
+  return object === undefined ? undefined : () => stateOf(object)
+}
+
+/** What this thread has views of: work queues, timers, asynchronous I/O, domains of RCU. They are not kept alive. */
+let watched: Watched[] = []
+
+/** @internal From now on the dumps that this thread takes have the object's state, as `kind` and a number. */
+export function watchState<T extends object>(kind: string, object: T, stateOf: (object: T) => unknown): void {
+  const view = new WeakRef(object)
+  watched.push({ kind, read: () => readWeakly(view, stateOf) })
+  if (watched.length % FORGET_EVERY === 0) watched = watched.filter((each) => each.read() !== undefined)
+}
+
+const FORGET_EVERY = 64
+
 /** The state of all threads of the registry, and of what reports to this thread. */
 export function dumpState(registry: ThreadRegistry): StateDump {
   const threads = new RegistryReader(registry).threads()
@@ -94,8 +117,16 @@ export function dumpState(registry: ThreadRegistry): StateDump {
 }
 
 function reports(): Record<string, unknown> {
+  const numbers = new Map<string, number>()
+  const seen = watched.flatMap(({ kind, read }): [string, () => unknown][] => {
+    const report = read()
+    if (report === undefined) return []
+    const number = (numbers.get(kind) ?? 0) + 1
+    numbers.set(kind, number)
+    return [[`${kind} ${number}`, report]]
+  })
   return Object.fromEntries(
-    [...reporters].map(([name, report]) => {
+    [...seen, ...reporters].map(([name, report]) => {
       try {
         return [name, report()]
       } catch (error) {

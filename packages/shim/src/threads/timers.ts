@@ -9,6 +9,7 @@
  *     mutex | queue of the owner | queue of who waits for the end of a function | header | names | slots | heap
  */
 
+import { watchState } from './state-dump.ts'
 import { Mutex } from '../sync/mutex.ts'
 import { newPlace, wordsAt, type SharedPlace } from '../sync/place.ts'
 import { LOCK_BYTES, namePrimitive } from '../sync/queue-lock.ts'
@@ -96,6 +97,7 @@ export class Timers {
     this.slotsAt = NAMES + wordsForNames([name, ...names])
     const capacity = this.words[CAPACITY]
     this.heap = new TimerHeap(this.words, this.slotsAt + capacity * SLOT_WORDS, capacity)
+    watchState('timers', this, (timers: Timers) => timers.state())
   }
 
   /** Bytes of timers with these options. */

@@ -12,6 +12,7 @@
  * OwnerDeadError.
  */
 
+import { watchState } from './state-dump.ts'
 import type { SharedPlace } from '../sync/place.ts'
 import { LockUseError } from '../sync/sync-error.ts'
 import { self } from '../sync/threads.ts'
@@ -53,6 +54,7 @@ export class WorkQueue {
   constructor(place: SharedPlace) {
     this.place = place
     this.memory = new WorkMemory(place)
+    watchState('work queue', this, (queue: WorkQueue) => queue.state())
   }
 
   /** Bytes of a queue with these options. */
