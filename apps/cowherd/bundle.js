@@ -4,12 +4,14 @@
  * JavaScript, as it is part of the build.
  */
 
+import { readdirSync, rmSync } from 'node:fs'
+import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
 const at = (/** @type {string} */ path) => fileURLToPath(new URL(path, import.meta.url))
 
-await build({
+const { metafile } = await build({
   // The code of threads is found beside the file that starts them.
   entryPoints: [
     at('dist/main.js'),
@@ -29,4 +31,9 @@ await build({
   },
   legalComments: 'linked',
   logLevel: 'warning',
+  metafile: true,
 })
+
+// What earlier builds left would be packed too: the names of shared files change with what is in them.
+const written = new Set(Object.keys(metafile.outputs).map((path) => basename(path)))
+for (const name of readdirSync(at('dist/bundle'))) if (!written.has(name)) rmSync(at(`dist/bundle/${name}`))
