@@ -12,6 +12,15 @@ beforeEach(() => {
 })
 afterEach(() => place[Symbol.asyncDispose]())
 
+test('without a directory it says how it is called', async () => {
+  const helper = join(dirname(place.program), 'mount-helper.js')
+  for (const words of [[], ['--help'], ['volume']]) {
+    const { code, out, err } = await place.run(process.execPath, [helper, ...words])
+    expect({ code, out }).toEqual({ code: 2, out: '' })
+    expect(err).toMatch(/^Usage: mount.fuse.cowherd SOURCE DIRECTORY .*\n$/)
+  }
+})
+
 /**
  * Runs a script of shell, with the helper in a copy of /sbin that only the script sees. `$m` is the directory, `$v` the volume.
  * Its mounts end with it.

@@ -8,6 +8,9 @@
  */
 
 import { fileURLToPath } from 'node:url'
+import { ExitCode } from './cli/exit-code.ts'
+
+const USAGE = 'Usage: mount.fuse.cowherd SOURCE DIRECTORY [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]\n'
 
 const [source = '', directory = '', ...rest] = process.argv.slice(2)
 const options: string[] = []
@@ -29,4 +32,9 @@ process.argv.splice(
   source,
   directory,
 )
-if (!isTrial) await import('./main.ts')
+if (directory === '') {
+  process.stderr.write(USAGE)
+  process.exitCode = ExitCode.usage
+} else if (!isTrial) {
+  await import('./main.ts')
+}

@@ -5,8 +5,9 @@
  */
 
 import { existsSync } from 'node:fs'
+import { DeviceError } from '@cowherd/shim'
 
-/** Splits VOLUME into its devices' paths. Throws RangeError when one of them is empty. */
+/** Splits VOLUME into its devices' paths. Throws DeviceError ENOENT when one of them is empty. */
 export function parseVolume(volume: string, exists: (path: string) => boolean = existsSync): string[] {
   if (exists(volume)) return [volume]
   const paths: string[] = []
@@ -14,7 +15,7 @@ export function parseVolume(volume: string, exists: (path: string) => boolean = 
   for (let i = 0; i <= volume.length; i++) {
     const char = volume[i]
     if (char === ':' || char === undefined) {
-      if (path === '') throw new RangeError(`${volume}: an empty device name`)
+      if (path === '') throw new DeviceError('ENOENT', volume, 'an empty device name')
       paths.push(path)
       path = ''
     } else if (char === '\\' && (volume[i + 1] === ':' || volume[i + 1] === '\\')) {

@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { type Row, tableOf, writeResults } from './row.ts'
 import { aio } from './sets/aio.ts'
 import { codecs } from './sets/codecs.ts'
+import { format } from './sets/format.ts'
 import { get } from './sets/get.ts'
 import { hashtable } from './sets/hashtable.ts'
 import { list } from './sets/list.ts'
@@ -27,6 +28,7 @@ const SETS: ReadonlyMap<string, BenchSet> = new Map<string, BenchSet>([
   ['list', list],
   ['get', get],
   ['threads', threads],
+  ['format', format],
   ['mount', mount],
 ])
 

@@ -103,7 +103,7 @@ function opening<T>(action: () => T): T {
   try {
     return action()
   } catch (error) {
-    if (error instanceof DeviceError || error instanceof db.VolumeError || error instanceof RangeError) {
+    if (error instanceof DeviceError || error instanceof db.VolumeError) {
       throw new CommandError(ExitCode.volume, error.message, { cause: error })
     }
     throw error

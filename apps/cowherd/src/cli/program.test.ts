@@ -47,3 +47,13 @@ test('wrong command lines: one line, exit code 2', async () => {
   expect(code).toBe(2)
   expect(err).toContain('Usage: cowherd')
 })
+
+test.each([['find'], ['manifest'], ['mount'], ['set-fs-option', '--no_acl']])(
+  '%s: a volume without a name',
+  async (...words) => {
+    const argv = [...words, '', ...(words[0] === 'mount' ? ['/mnt'] : [])]
+    const { code, err } = await cowherd(argv)
+    expect(code === 1 || code === 3).toBe(true)
+    expect(err).toMatch(/^cowherd: .*: an empty device name\n$/)
+  },
+)

@@ -15,7 +15,7 @@ import { IntegerTable } from '../tables/integer-table.ts'
 import { keyOf, keysOf, someOf } from '../tables/keys.ts'
 import type { Disturbance } from '../tables/latencies.ts'
 import type { StringMap } from '../tables/mixes.ts'
-import { insertAll, mustBe, type OneThreadWork, workOnMap, workOnTable } from '../tables/one-thread.ts'
+import { fill, mustBe, type OneThreadWork, workOnMap, workOnTable } from '../tables/one-thread.ts'
 import type { TableOfTeam, TableTask } from '../tables/table.worker.ts'
 import { scaling, type Scaled } from '../threads/scaling.ts'
 import { Team } from '../threads/team.ts'
@@ -75,7 +75,7 @@ async function oneThread(
   const arena = Arena.create(ARENA_BYTES, { shared: false })
   const make = (): IntegerTable => IntegerTable.create(arena)
   const filled = make()
-  insertAll(filled, keys)
+  fill(filled, keys)
   const rows: Row[] = []
   for (const [work, what] of WORKS) {
     const wanted = someOf(work === 'misses' ? keysOf(count, 2 * count) : keys, LOOKUPS)
@@ -150,6 +150,7 @@ async function twoThreads(
     ['SharedMap', filledSharedMap(), MIX_OPERATIONS_OF_STRINGS],
     ['mutex around a table', filledLockedTable(), MIX_OPERATIONS],
     ['sharedmap of npm', filledSharedMapOfNpm(), MIX_OPERATIONS_OF_NPM],
+    ['no table, only numbers', { kind: 'none' }, MIX_OPERATIONS],
   ]
   const scaled: Scaled[] = tables.map(([name, table, operations]) =>
     scaling(name, team, operations, (member): TableTask => ({
@@ -161,7 +162,9 @@ async function twoThreads(
   const contenders = scaled.flatMap((each) => each.contenders)
   if (program !== undefined) {
     const args = [writesPerCent, MIX_KEYS, MIX_OPERATIONS].map(String)
-    const inC = [1, 2].map((n) => ofPrinted(`liburcu, ${n} threads`, program, ['mix', String(n), ...args]))
+    const inC = [1, 2].map((n) =>
+      ofPrinted(`liburcu, ${n} ${n === 1 ? 'thread' : 'threads'}`, program, ['mix', String(n), ...args]),
+    )
     contenders.push(...inC)
   }
   const figures = await measure(contenders, rounds)
@@ -177,7 +180,7 @@ async function twoThreads(
 function filledTable(keys: number): TableOfTeam {
   const rcu = Rcu.create(ThreadRegistry.entered)
   const table = IntegerTable.create(Arena.create(ARENA_BYTES), rcu)
-  insertAll(
+  fill(
     table,
     keysOf(0, keys).filter((_, i) => i % 2 === 0),
   )
@@ -212,7 +215,7 @@ const DISTURBANCES: readonly (readonly [Disturbance, string])[] = [
 async function duringResize(team: Team<TableTask>, rounds: number): Promise<Row> {
   const rcu = Rcu.create(ThreadRegistry.entered)
   const table = IntegerTable.create(Arena.create(ARENA_BYTES), rcu)
-  insertAll(table, keysOf(0, LATENCY_KEYS))
+  fill(table, keysOf(0, LATENCY_KEYS))
   const { descriptor } = table
   const medians = new Map<Disturbance, number[]>(DISTURBANCES.map(([disturbance]) => [disturbance, []]))
   const contenders = DISTURBANCES.map(([disturbance, name]): Contender => {

@@ -15,6 +15,9 @@ const OBJECT_BYTES = 16
 /** Removals between two looks at what waits. */
 const REMOVALS_PER_LOOK = 16
 
+/** Steps of a resize that are more than any takes. */
+const STEPS_MAX = 1e7
+
 /** What another thread opens it with. */
 export interface IntegerTableDescriptor {
   /** Different for each table of a process. */
@@ -104,6 +107,16 @@ export class IntegerTable {
     this.retired.retire(object)
     if (++this.removals % REMOVALS_PER_LOOK === 0) this.retired.reclaim()
     return true
+  }
+
+  /** Brings a resize to its end. The thread is online, and no other one. */
+  settle(): void {
+    const { table } = this
+    for (let i = 0; table.state().work !== 'idle'; i++) {
+      if (i === STEPS_MAX) throw new Error('a resize does not end')
+      table.maintenance.step()
+      this.quiescent()
+    }
   }
 
   online(): void {

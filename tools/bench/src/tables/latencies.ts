@@ -52,6 +52,7 @@ export function measureLatencies(
     }
   } finally {
     Atomics.store(stop, 0, 1)
+    Atomics.notify(stop, 0)
   }
   if (sum === 0) throw new Error('nothing was found')
   latencies.sort()

@@ -7,6 +7,9 @@ import type { LockedTable } from '../peers/locked-table.ts'
 import type { IntegerTable } from './integer-table.ts'
 import { keyOf, OPERATIONS_PER_REQUEST, Random } from './keys.ts'
 
+/** So that it takes about as long as with a table. */
+const ROUNDS_PER_OPERATION = 16
+
 export interface Mix {
   /** Keys in the game; about half are in the table. */
   readonly keys: number
@@ -43,6 +46,14 @@ export function mixLockedTable(table: LockedTable, { keys, operations, writesPer
     else if (number < 2 ** 30) table.insert(key, 1 + number)
     else table.remove(key)
   }
+  return found
+}
+
+/** The same without any table: what two threads can do more than one on this machine, at this time. */
+export function mixNothing({ keys, operations }: Mix): number {
+  const random = new Random(1)
+  let found = 0
+  for (let i = 0; i < operations * ROUNDS_PER_OPERATION; i++) found += keyOf(random.next() % keys) & 1
   return found
 }
 

@@ -35,8 +35,16 @@ function lookUp(table: IntegerTable, wanted: Int32Array, expected: number): numb
   return ns / wanted.length
 }
 
+/** Makes a table full, and brings it to rest: whoever stops changing one would leave it between two sizes. */
+export function fill(table: IntegerTable, keys: Int32Array): void {
+  insertAll(table, keys)
+  table.online()
+  table.settle()
+  table.offline()
+}
+
 /** Inserts all keys, with the value 1. */
-export function insertAll(table: IntegerTable, keys: Int32Array): number {
+function insertAll(table: IntegerTable, keys: Int32Array): number {
   table.online()
   const start = process.hrtime.bigint()
   for (let i = 0; i < keys.length; i++) {

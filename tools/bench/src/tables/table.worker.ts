@@ -8,8 +8,8 @@ import { serveTeam } from '../threads/member.ts'
 import { IntegerTable, type IntegerTableDescriptor } from './integer-table.ts'
 import { keysOf, someOf } from './keys.ts'
 import { type Disturbance, disturb, measureLatencies } from './latencies.ts'
-import { type Mix, mixIntegerTable, mixLockedTable, mixStringMap, type StringMap } from './mixes.ts'
-import { insertAll, type OneThreadWork, workOnTable } from './one-thread.ts'
+import { type Mix, mixIntegerTable, mixLockedTable, mixNothing, mixStringMap, type StringMap } from './mixes.ts'
+import { fill, type OneThreadWork, workOnTable } from './one-thread.ts'
 
 /** A table, by what the thread opens it with. */
 export type TableOfTeam =
@@ -17,6 +17,7 @@ export type TableOfTeam =
   | { readonly kind: 'LockedTable'; readonly descriptor: LockedTableDescriptor }
   | { readonly kind: 'SharedMap'; readonly descriptor: SharedMapDescriptor }
   | { readonly kind: 'sharedmap'; readonly descriptor: object }
+  | { readonly kind: 'none' }
 
 export type TableTask =
   /** Alone, on tables of its own that are ready for many threads. Gives nanoseconds. */
@@ -73,7 +74,7 @@ function alone(work: OneThreadWork, count: number, lookups: number): () => numbe
   let filled = own.filled.get(count)
   if (filled === undefined) {
     filled = make()
-    insertAll(filled, keys)
+    fill(filled, keys)
     own.filled.set(count, filled)
   }
   const table = filled
@@ -99,6 +100,8 @@ function mix(table: TableOfTeam, task: Mix): () => number[] {
       if (!(view instanceof SharedMapOfNpm)) throw new Error('no sharedmap was posted')
       return () => [mixStringMap(forgiving(view), task)]
     }
+    case 'none':
+      return () => [mixNothing(task)]
   }
 }
 

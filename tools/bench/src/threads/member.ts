@@ -38,8 +38,14 @@ function meet(gate: Int32Array, members: number): void {
   }
 }
 
-/** Nanoseconds that this thread had a processor so far (proc_pid_schedstat: the first number). */
+const nobody = new Int32Array(new SharedArrayBuffer(4))
+
+/**
+ * Nanoseconds that this thread had a processor so far (schedstat: the first number). The kernel adds up at each tick, of which a
+ * sample has only a few, and whenever a thread leaves its processor: so it does that first.
+ */
 function processorNs(): number | undefined {
+  Atomics.wait(nobody, 0, 0, 1)
   try {
     return Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ', 1)[0])
   } catch {
