@@ -24,14 +24,16 @@ const byThreads = (threads: number): string[] => ['-o', `ro,threads=${threads}`]
 
 /** A process with a file of the mount open; it ends by `close`, and tells whether the file could still be read then. */
 async function openFile(): Promise<{ readonly pid: number; close(): Promise<string> }> {
-  const script = 'exec 4< "$m/many/file-00000" && echo open && while [ ! -e "$go" ]; do sleep 0.02; done; cat <&4'
+  // waits in itself: a child would have the file open too
+  const script = 'exec 4< "$m/many/file-00000" && echo open && read -r _ < "$go"; cat <&4'
   const go = place.path('go')
+  await place.run('mkfifo', [go])
   const user = place.start('sh', ['-c', script], { env: { m: place.directory, go } })
   await until(() => user.said().includes('open'))
   return {
     pid: user.pid,
     close: async () => {
-      await place.run('touch', [go])
+      await place.run('sh', ['-c', 'echo > "$0"', go])
       return (await user.ended).out.replace('open\n', '')
     },
   }
