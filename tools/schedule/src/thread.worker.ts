@@ -8,6 +8,7 @@
  * thread has one task here.
  */
 
+import { setImmediate } from 'node:timers/promises'
 import { workerData } from 'node:worker_threads'
 import {
   Changes,
@@ -59,12 +60,16 @@ export async function runSchedules(scenarios: Readonly<Record<string, Scenario>>
   const thread = new ScheduledThread(data)
   thread.replaceAtomics()
   const names = Object.keys(scenarios).sort()
-  for (let run = 0; ;) {
+  for (let run = 0, runs = 0; ;) {
+    // What weak references were made to is only let go when the engine gets its turn.
+    if (++runs % RUNS_PER_TURN === 0) await setImmediate()
     run = thread.awaitRun(run)
     const scenario = scenarios[names[thread.scenario]]
     await thread.perform(scenario, run)
   }
 }
+
+const RUNS_PER_TURN = 64
 
 class ScheduledThread {
   private readonly index: number

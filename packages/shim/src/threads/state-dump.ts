@@ -105,10 +105,14 @@ let watched: Watched[] = []
 export function watchState<T extends object>(kind: string, object: T, stateOf: (object: T) => unknown): void {
   const view = new WeakRef(object)
   watched.push({ kind, read: () => readWeakly(view, stateOf) })
-  if (watched.length % FORGET_EVERY === 0) watched = watched.filter((each) => each.read() !== undefined)
+  if (watched.length < forgetAt) return
+  watched = watched.filter((each) => each.read() !== undefined)
+  forgetAt = Math.max(FORGET_AT_MIN, watched.length * 2)
 }
 
-const FORGET_EVERY = 64
+const FORGET_AT_MIN = 64
+/** The gone are left out when there are so many: twice as many as were left the last time, so that each is looked at a few times. */
+let forgetAt = FORGET_AT_MIN
 
 /** The state of all threads of the registry, and of what reports to this thread. */
 export function dumpState(registry: ThreadRegistry): StateDump {
