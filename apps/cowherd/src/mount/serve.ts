@@ -30,17 +30,19 @@ export async function serve(options: ServeOptions): Promise<void> {
   const { messages, env } = options
   const signals = new HeldSignals()
   const note = (text: string): void => messages.noteOnce(text)
-  const mounted = await mountVolume({ ...options.mount, note, mounting: () => signals.hold() })
-    .catch((error: unknown) => {
+  const mounted = await mountVolume({ ...options.mount, note, mounting: () => signals.hold() }).catch(
+    (error: unknown) => {
+      signals.release()
       throw failure(error)
-    })
-    .finally(() => signals.release())
+    },
+  )
   const { entry } = mounted
   const socket = entry === undefined ? undefined : ownSocket(entry, env)
   const removeOwn = (): void => {
     if (socket !== undefined) removeSocket(socket)
   }
   const off = guard(mounted, messages, removeOwn)
+  signals.release() // not before: one that Node has caught and not told yet would find nobody, and be lost
   signals.raise()
   const control = socket === undefined ? undefined : await openControl(socket, mounted, messages)
   try {
