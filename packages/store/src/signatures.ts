@@ -16,6 +16,9 @@ interface Signature {
 const SIGNATURES: readonly Signature[] = [
   { name: 'bcachefs', at: 4096 + 24, mark: '0xc68573f666ce90a9d96a60cf803df7ef' },
   { name: 'bcache', at: 4096 + 24, mark: '0xc68573f64e1a45ca8265f57f48ba6d81' },
+  // the record that names the other superblocks, by which a volume is found whose first one is damaged
+  { name: 'bcachefs', at: 3584, mark: '0xc68573f666ce90a9d96a60cf803df7ef' },
+  { name: 'bcachefs', at: 3584, mark: '0xc68573f64e1a45ca8265f57f48ba6d81' },
   { name: 'ext2, ext3 or ext4', at: 1024 + 56, mark: '0x53ef' },
   { name: 'XFS', at: 0, mark: 'XFSB' },
   { name: 'Btrfs', at: 65536 + 64, mark: '_BHRfS_M' },

@@ -190,6 +190,16 @@ describe('format', () => {
     expect(await cowherd(['format', '-q', '-f', device])).toMatchObject({ code: 0 })
   })
 
+  test('also a volume whose first superblock is damaged', async () => {
+    const [device] = await make([256])
+    const bytes = readFileSync(device)
+    bytes.fill(0x5a, 4096, 8192)
+    writeFileSync(device, bytes)
+    expect(await cowherd(['find', device])).toMatchObject({ code: 0 })
+    expect(await cowherd(['format', '-q', device])).toMatchObject({ code: 1 })
+    expect(Buffer.compare(readFileSync(device), bytes)).toBe(0)
+  })
+
   test('a device that is in use is refused', async () => {
     const device = image(256)
     expect(await cowherd(['format', '-q', device, device])).toMatchObject({ code: 1 })
