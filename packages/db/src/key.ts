@@ -19,6 +19,9 @@ export const KEY_POS_AT = 5
 export const KEY_MAX_BYTES = 255 * 8
 export const KEY_MAX_WORDS = 510
 
+/** Without what a node in memory notes in a key's pad byte (`node-editor.ts`). */
+const HEADER_MASK = 0x00ffffff
+
 export class Key {
   readonly words = new Uint32Array(KEY_MAX_WORDS)
   readonly bytes = new Uint8Array(this.words.buffer)
@@ -84,6 +87,7 @@ export class Key {
   set(from: Uint32Array, at: number): void {
     const words = (from[at] & 0xff) * 2
     for (let i = 0; i < words; i++) this.words[i] = from[at + i]
+    this.words[0] &= HEADER_MASK
   }
 
   /**

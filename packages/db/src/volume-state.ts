@@ -10,17 +10,38 @@ import { leafKeyProblem } from './btree/node-read.ts'
 import { JournalError, SuperblockError } from './errors.ts'
 import { JournalKeys, type SharedJournalKeys } from './journal/journal-keys.ts'
 import type { FoundEntry, JournalScanner } from './journal/journal-scan.ts'
-import { selectEntries } from './journal/journal-select.ts'
-import { Jset, JsetEntryType, walkKeys, walkRecords, type JsetRecord } from './journal/jset-layout.ts'
+import { selectEntries, type JournalSelection } from './journal/journal-select.ts'
+import {
+  Jset,
+  JsetEntryType,
+  USAGE_KEY_VERSION,
+  walkKeys,
+  walkRecords,
+  type JsetRecord,
+} from './journal/jset-layout.ts'
 import { Key, KEY_SIZE_AT, KEY_U64S } from './key.ts'
 import type { KeyType } from './key-type.ts'
 import type { Superblock } from './superblock/index.ts'
+
+/** Where the journal goes on. */
+export interface JournalState {
+  /** All entries found; none if the volume was shut down cleanly, as they aren't looked for then. */
+  readonly found: readonly FoundEntry[]
+  /** Which of them count; undefined if the volume was shut down cleanly. */
+  readonly selection: JournalSelection | undefined
+  /** Sectors read and written since the volume was made. */
+  readClock: bigint
+  writeClock: bigint
+  /** Greatest version of an encrypted extent. */
+  keyVersion: bigint
+}
 
 export interface VolumeState {
   readonly roots: ReadonlyMap<number, BtreeRoot>
   /** Ranges [start, end) of journal sequence numbers, sorted by both. */
   readonly blacklist: readonly (readonly [number, number])[]
   readonly keys: JournalKeys | undefined
+  readonly journal: JournalState
 }
 
 /** The same as plain data, for other threads. */
@@ -41,6 +62,7 @@ export interface VolumeStateOptions {
 
 /** The journal's numbers from the newest flushed entry on never happened. */
 const ENDLESS = Infinity
+const NO_JOURNAL: JournalState = { found: [], selection: undefined, readClock: 0n, writeClock: 0n, keyVersion: 0n }
 
 /** Reads the state: from the section `clean`, or from the journal. Throws SuperblockError and JournalError. */
 export function readVolumeState(
@@ -51,22 +73,27 @@ export function readVolumeState(
   const { norecovery, shared, note } = options
   const blacklist: [number, number][] = superblock.blacklist.map(({ start, end }) => [Number(start), Number(end)])
   const roots = new Map<number, BtreeRoot>()
-  if (!superblock.initialized) return { roots, blacklist, keys: undefined }
+  if (!superblock.initialized) return { roots, blacklist, keys: undefined, journal: { ...NO_JOURNAL } }
   if (superblock.clean) {
-    takeCleanRoots(superblock, roots, note)
-    return { roots, blacklist, keys: undefined }
+    const journal = { ...NO_JOURNAL }
+    takeCleanRoots(superblock, roots, journal, note)
+    return { roots, blacklist, keys: undefined, journal }
   }
-  const selection = selectEntries(scanner.scan(), superblock.blacklist)
+  const found = scanner.scan()
+  const selection = selectEntries(found, superblock.blacklist)
+  const journal: JournalState = { ...NO_JOURNAL, found, selection }
   for (const each of selection.notes) note(each)
   const next = Number(selection.newest) + 1
   const bytes = norecovery ? 0 : selection.entries.reduce((sum, entry) => sum + entry.bytes, 0)
   const keys = JournalKeys.ofCapacity(bytes, shared)
-  for (const entry of selection.entries) takeEntry(entry, scanner, roots, norecovery ? undefined : keys, options)
+  for (const entry of selection.entries)
+    takeEntry(entry, scanner, roots, journal, norecovery ? undefined : keys, options)
   keys.seal()
   return {
     roots,
     blacklist: [...blacklist.filter(([start]) => start < next), [next, ENDLESS]],
     keys: norecovery ? undefined : keys,
+    journal,
   }
 }
 
@@ -91,12 +118,14 @@ export function stateOf({ roots, blacklist, keys }: SharedVolumeState): VolumeSt
     roots: new Map(roots.map(([btree, level, pointer]) => [btree, rootOf(level, pointer)])),
     blacklist,
     keys: keys === undefined ? undefined : JournalKeys.of(keys),
+    journal: NO_JOURNAL,
   }
 }
 
 function takeCleanRoots(
   { cleanSection }: Superblock,
   roots: Map<number, BtreeRoot>,
+  journal: JournalState,
   note: (message: string) => void,
 ): void {
   const where = 'superblock section clean'
@@ -105,7 +134,10 @@ function takeCleanRoots(
   }
   const { buffer, byteOffset, byteLength } = cleanSection.entries.slice()
   const view = new DataView(buffer, byteOffset, byteLength)
-  const problem = walkRecords(view, 0, byteLength, (record) => takeRoot(roots, view, record, note))
+  const problem = walkRecords(view, 0, byteLength, (record) => {
+    takeRoot(roots, view, record, note)
+    takeCounters(journal, view, record)
+  })
   if (problem !== undefined) throw new SuperblockError('EIO', where, problem)
 }
 
@@ -113,6 +145,7 @@ function takeEntry(
   entry: FoundEntry,
   scanner: JournalScanner,
   roots: Map<number, BtreeRoot>,
+  journal: JournalState,
   keys: JournalKeys | undefined,
   { keyTypes, note }: VolumeStateOptions,
 ): void {
@@ -120,6 +153,7 @@ function takeEntry(
   const where = `journal entry ${entry.seq}`
   const problem = walkRecords(view, Jset.size, bytes.length, (record) => {
     if (record.type === JsetEntryType.btreeRoot) takeRoot(roots, view, record, note)
+    takeCounters(journal, view, record)
     if (record.type !== JsetEntryType.btreeKeys || keys === undefined) return
     const fault = walkKeys(view, record.start, record.end, (at) => {
       const bad = journalKeyProblem(record, words, at / 4, keyTypes)
@@ -129,6 +163,17 @@ function takeEntry(
     if (fault !== undefined) note(`${where}: ${fault}: ignored`)
   })
   if (problem !== undefined) throw new JournalError('EIO', where, problem)
+}
+
+/** Clocks, and the counter of versions: the newest count. */
+function takeCounters(journal: JournalState, view: DataView, { type, btree, start, end }: JsetRecord): void {
+  if (type === JsetEntryType.usage && btree === USAGE_KEY_VERSION && end - start >= 8) {
+    journal.keyVersion = view.getBigUint64(start, true)
+  }
+  if (type !== JsetEntryType.clock || end - start < 16) return
+  const time = view.getBigUint64(start + 8, true)
+  if (view.getUint8(start) === 0) journal.readClock = time
+  else journal.writeClock = time
 }
 
 function journalKeyProblem(

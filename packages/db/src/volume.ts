@@ -9,7 +9,7 @@ import { visibleText } from '@cowherd/kernel-lib'
 import type { BlockDevice, Codecs } from '@cowherd/shim'
 import { compareBpos, setBpos } from './bpos.ts'
 import { BtreeId, hasSnapshots } from './btree-ids.ts'
-import { Btrees } from './btree/btree.ts'
+import { Btrees, type KeyTakeover } from './btree/btree.ts'
 import { Cursor, SnapshotCursor, type KeyCursor } from './btree/cursor.ts'
 import { NodeCache, type CacheState, type NodeCacheDescriptor } from './btree/node-cache.ts'
 import { inspectNode, type NodeInspection } from './btree/node-inspect.ts'
@@ -98,20 +98,26 @@ export class Volume {
   /** True if keys of the live journal lie over the btrees. */
   readonly replayed: boolean
 
-  private readonly missing: MissingDevices
-  private readonly key: Uint8Array | undefined
-  private readonly state: VolumeState
-  private readonly btrees: Btrees
+  protected readonly missing: MissingDevices
+  protected readonly key: Uint8Array | undefined
+  protected readonly cipher: Cipher | undefined
+  /** First 8 bytes of the internal uuid as a little-endian number. */
+  protected readonly uuidWord: bigint
+  protected readonly state: VolumeState
+  /** Ranges of journal sequence numbers that never happened: [start, end). */
+  protected blacklist: readonly (readonly [number, number])[]
+  protected readonly btrees: Btrees
   private readonly source: NodeSource
   private readonly scanner: JournalScanner
   private readonly extents: ExtentReader
-  private readonly noteOnce: (message: string) => void
+  protected readonly noteOnce: (message: string) => void
   private tree: SnapshotTree | undefined
   private allocCursor: Cursor | undefined
   private readonly allocPos = new Uint32Array(5)
   private readonly lastBucket = { device: -1, bucket: -1, generation: -1 }
 
-  constructor(assembly: Assembly, options: OpenOptions, shared?: SharedVolume) {
+  /** `takeover`: of who is going to change the volume. */
+  constructor(assembly: Assembly, options: OpenOptions, shared?: SharedVolume, takeover?: KeyTakeover) {
     const { best } = assembly
     this.superblock = best
     this.devices = assembly.devices
@@ -124,9 +130,10 @@ export class Volume {
 
     this.missing = options.missing ?? 'none'
     this.key = shared === undefined ? unlock(best, options.codecs, options.passphrase) : shared.key
-    const cipher = this.key === undefined ? undefined : new Cipher(options.codecs, this.key)
-    const integrity = new IntegrityCheck(options.codecs, cipher)
+    this.cipher = this.key === undefined ? undefined : new Cipher(options.codecs, this.key)
+    const integrity = new IntegrityCheck(options.codecs, this.cipher)
     const uuidWord = new DataView(best.uuid.slice().buffer).getBigUint64(0, true)
+    this.uuidWord = uuidWord
     const blockBytes = best.blockSectors * 512
 
     this.scanner = new JournalScanner(journalDevices(assembly), {
@@ -145,6 +152,7 @@ export class Volume {
           })
         : stateOf(shared.state)
     const { state } = this
+    this.blacklist = state.blacklist
     this.replayed = state.keys !== undefined && state.keys.size > 0
     const leastValue = leastValueBytes(this.keyTypes)
     this.source = {
@@ -153,7 +161,7 @@ export class Volume {
       blockBytes,
       uuidWord,
       integrity,
-      isBlacklisted: (hi, lo) => isInside(state.blacklist, hi * 0x100000000 + lo),
+      isBlacklisted: (hi, lo) => isInside(this.blacklist, hi * 0x100000000 + lo),
       minValueBytes: (type) => {
         if (type > KEY_TYPE_LAST) this.noteOnce(`keys of type ${type} are of a newer version: skipped`)
         return leastValue[type]
@@ -164,7 +172,7 @@ export class Volume {
       shared === undefined
         ? NodeCache.create(options.cacheBytes ?? CACHE_BYTES, options.shared === true)
         : new NodeCache(shared.cache)
-    this.btrees = new Btrees(this.source, state.roots, state.keys, cache)
+    this.btrees = new Btrees(this.source, state.roots, state.keys, cache, takeover)
     const bareBtrees = !best.clean && state.keys === undefined
     this.extents = new ExtentReader({
       devices: assembly.devices,
@@ -266,6 +274,11 @@ export class Volume {
     last.generation = generation
     return generation
   }
+
+  /** The generations of buckets have changed. */
+  protected forgetGenerations(): void {
+    this.lastBucket.device = -1
+  }
 }
 
 /** Where each alloc key type holds the generation, relative to the value. Format chapter 4, 4.3.1 and 4.3.3. */
@@ -307,7 +320,8 @@ function shapeOf(superblock: Superblock): VolumeShape {
   }
 }
 
-function journalDevices(assembly: Assembly): JournalDevice[] {
+/** The devices that have a journal, and are there. */
+export function journalDevices(assembly: Assembly): JournalDevice[] {
   const devices: JournalDevice[] = []
   assembly.devices.forEach((device, index) => {
     const buckets = assembly.journalBuckets[index]

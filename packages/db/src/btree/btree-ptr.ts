@@ -39,6 +39,8 @@ export function pointerCount(words: Uint32Array, at: number): number {
 }
 export const pointerDevice = (words: Uint32Array, at: number, n: number): number =>
   (words[ptr(words, at, n) + 1] >>> 16) & 0xff
+/** Generation that the bucket had when the pointer was made. */
+export const pointerGen = (words: Uint32Array, at: number, n: number): number => words[ptr(words, at, n) + 1] >>> 24
 export function pointerSector(words: Uint32Array, at: number, n: number): number {
   const word = ptr(words, at, n)
   return (words[word + 1] & 0xffff) * 0x10000000 + (words[word] >>> 4)
@@ -59,6 +61,11 @@ export function pointerProblem(words: Uint32Array, at: number): string | undefin
     if ((words[ptr(words, at, n)] & 1) === 0) return 'a node pointer with entries that are no pointers'
   }
   return undefined
+}
+
+/** Sets how many sectors of the node are written. */
+export function setSectorsWritten(words: Uint32Array, at: number, sectors: number): void {
+  words[at + WRITTEN_AT] = (words[at + WRITTEN_AT] & 0xffff0000) | sectors
 }
 
 function ptr(words: Uint32Array, at: number, n: number): number {

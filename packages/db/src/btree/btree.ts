@@ -9,7 +9,7 @@
  * without a root is empty, but the journal may hold keys for it: it gets a root of its own making.
  */
 
-import { compareBpos, copyBpos, POS_MIN, SPOS_MAX } from '../bpos.ts'
+import { compareBpos, SPOS_MAX } from '../bpos.ts'
 import { BTREE_MAX_DEPTH, btreeName } from '../btree-ids.ts'
 import { BtreeError } from '../errors.ts'
 import type { JournalKeys } from '../journal/journal-keys.ts'
@@ -17,6 +17,7 @@ import { Key, KEY_POS_AT } from '../key.ts'
 import { nodeIdentity, pointerProblem } from './btree-ptr.ts'
 import type { NodeCache } from './node-cache.ts'
 import { ImageBuilder, lowerBound } from './node-image.ts'
+import type { PositionList } from './position-list.ts'
 import { NodeReader, type NodeExpectation, type NodeSource } from './node-read.ts'
 
 /** A btree's root, as a journal entry or the section `clean` names it. */
@@ -25,6 +26,14 @@ export interface BtreeRoot {
   readonly level: number
   /** Pointer to it; undefined if the record says that the root is lost. */
   readonly pointer: Key | undefined
+}
+
+/** Who changes nodes takes the journal's keys into them, when they are loaded, as changes of his own. */
+export interface KeyTakeover {
+  /** Gets the positions that such keys deleted from the node. */
+  readonly deleted: PositionList
+  /** The node has become one with changes. */
+  taken(slot: number): void
 }
 
 /** After so many tries in vain to walk down through nodes that others give up meanwhile, a thread reads its nodes for itself. */
@@ -36,23 +45,27 @@ export class Btrees {
   readonly cache: NodeCache
   /** The sequence number that the slot which `nodeAt` returned had then. */
   sequence = 0
-  private readonly roots: ReadonlyMap<number, BtreeRoot>
+  private readonly roots: Map<number, BtreeRoot>
   private readonly journal: JournalKeys | undefined
+  private readonly takeover: KeyTakeover | undefined
   private readonly reader: NodeReader
   private readonly builder: ImageBuilder
   private readonly expected: NodeExpectation
   private readonly pointer = new Key()
   private isAlone = false
+  private takenKeys = 0
 
   constructor(
     source: NodeSource,
     roots: ReadonlyMap<number, BtreeRoot>,
     journal: JournalKeys | undefined,
     cache: NodeCache,
+    takeover?: KeyTakeover,
   ) {
     this.cache = cache
-    this.roots = roots
+    this.roots = new Map(roots)
     this.journal = journal
+    this.takeover = takeover
     this.reader = new NodeReader(source)
     this.builder = new ImageBuilder(source.nodeBytes)
     this.expected = { btree: 0, level: 0, words: this.pointer.words, at: 0 }
@@ -71,6 +84,11 @@ export class Btrees {
   /** The root pointer, or undefined if the btree has none on disk. */
   rootPointer(btree: number): Key | undefined {
     return this.roots.get(btree)?.pointer
+  }
+
+  /** Gives the btree another root. */
+  setRoot(btree: number, root: BtreeRoot): void {
+    this.roots.set(btree, root)
   }
 
   /**
@@ -149,6 +167,9 @@ export class Btrees {
       this.overlay(btree, level)
       if (level > 0) reader.checkChildren(expected, builder)
     } catch (error) {
+      if (this.takenKeys > 0) this.journal?.giveBack(btree, level, reader.minKey, reader.maxKey)
+      this.takenKeys = 0
+      this.takeover?.deleted.clear()
       cache.abandon(claimed)
       throw error
     }
@@ -173,8 +194,7 @@ export class Btrees {
       if (claimed < 0) continue
       builder.reset()
       builder.merge()
-      copyBpos(reader.minKey, POS_MIN)
-      copyBpos(reader.maxKey, SPOS_MAX)
+      reader.forgetNode()
       this.overlay(btree, 0)
       return this.filled(claimed, identity, btree, 0)
     }
@@ -182,15 +202,20 @@ export class Btrees {
 
   private filled(claimed: number, identity: number, btree: number, level: number): number {
     const { cache, reader } = this
-    const slot = cache.fill(claimed, identity, btree, level, this.builder, reader.minKey, reader.maxKey)
+    const slot = cache.fill(claimed, identity, btree, level, this.builder, reader)
+    if (this.takenKeys > 0) this.takeover?.taken(slot)
+    this.takenKeys = 0
     this.sequence = cache.sequence(slot)
     return slot
   }
 
   private overlay(btree: number, level: number): void {
-    if (this.journal?.has(btree, level) !== true) return
-    this.journal.overlay(btree, level, this.reader.minKey, this.reader.maxKey, this.builder)
-    this.builder.merge()
+    const { journal, takeover, builder } = this
+    if (journal?.has(btree, level) !== true) return
+    const { minKey, maxKey } = this.reader
+    if (takeover === undefined) journal.overlay(btree, level, minKey, maxKey, builder)
+    else this.takenKeys = journal.take(btree, level, minKey, maxKey, builder, takeover.deleted)
+    builder.merge()
   }
 }
 

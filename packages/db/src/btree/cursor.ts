@@ -10,6 +10,8 @@ import {
   advanceBposNoSnapshot,
   compareBpos,
   copyBpos,
+  POS_MIN,
+  retreatBpos,
   samePosIgnoringSnapshot,
   SPOS_MAX,
 } from '../bpos.ts'
@@ -82,6 +84,60 @@ export class Cursor implements KeyCursor {
       advanceBpos(target)
       tries = 0
     }
+  }
+
+  /** Goes to the last key at or before `pos` (read before anything else). False if there is none. */
+  seekBack(pos: Uint32Array): boolean {
+    const { btrees, target, end } = this
+    copyBpos(target, pos)
+    this.slot = -1
+    if (this.level > btrees.rootLevel(this.btree)) return false
+    const { cache } = btrees
+    for (let tries = 0; ;) {
+      const slot = btrees.nodeAt(this.btree, this.level, target, tries)
+      const { sequence } = btrees
+      const words = cache.words(slot)
+      const image = cache.imageAt(slot)
+      const count = cache.keyCount(slot)
+      const first = lowerBound(words, image, count, target, 0)
+      const isExact = first < count && compareBpos(words, image + words[image + first] + KEY_POS_AT, target, 0) === 0
+      const index = isExact ? first : first - 1
+      if (index >= 0) this.key.set(words, image + words[image + index])
+      else cache.copyMinKey(end, slot)
+      if (!cache.isUnchanged(slot, sequence)) {
+        tries++
+        continue
+      }
+      cache.leave()
+      if (index >= 0) {
+        this.slot = slot
+        this.sequence = sequence
+        this.index = index
+        this.count = count
+        return true
+      }
+      if (compareBpos(end, 0, POS_MIN, 0) === 0) return false
+      copyBpos(target, end)
+      retreatBpos(target)
+      tries = 0
+    }
+  }
+
+  /** Goes to the previous key. False at the start. */
+  previous(): boolean {
+    const { cache } = this.btrees
+    const { key, slot, target } = this
+    copyBpos(target, key.words, KEY_POS_AT)
+    if (slot >= 0 && this.index > 0) {
+      const words = cache.words(slot)
+      const image = cache.imageAt(slot)
+      key.set(words, image + words[image + this.index - 1])
+      if (cache.isUnchanged(slot, this.sequence)) {
+        this.index--
+        return true
+      }
+    }
+    return retreatBpos(target) && this.seekBack(target)
   }
 
   next(): boolean {

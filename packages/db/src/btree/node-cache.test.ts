@@ -4,7 +4,7 @@ import { openStore } from '@cowherd/store'
 import { describe, expect, test } from 'vitest'
 import { bpos, POS_MIN, SPOS_MAX } from '../bpos.ts'
 import { openVolume, type Volume } from '../volume.ts'
-import { NodeCache } from './node-cache.ts'
+import { NodeCache, type NodeFacts } from './node-cache.ts'
 import { ImageBuilder } from './node-image.ts'
 
 const KIB = 1024
@@ -27,6 +27,10 @@ function image(builder: ImageBuilder, count: number, mark: number): ImageBuilder
 }
 
 /** Caches the image under `identity`, as a reader that missed it does. Returns its slot. */
+function factsOf(minKey: Uint32Array, maxKey: Uint32Array): NodeFacts {
+  return { minKey, maxKey, seqLo: 1, seqHi: 0, writtenSectors: 8, generation: 1, formatWords: new Uint32Array(14) }
+}
+
 function store(
   cache: NodeCache,
   identity: number,
@@ -37,7 +41,7 @@ function store(
   cache.enter()
   const present = cache.find(identity)
   const claimed = cache.claim(identity, present, present < 0 ? 0 : cache.sequence(present))
-  const slot = cache.fill(claimed, identity, ...place, builder, POS_MIN, max)
+  const slot = cache.fill(claimed, identity, ...place, builder, factsOf(POS_MIN, max))
   cache.leave()
   return slot
 }
@@ -105,7 +109,7 @@ test('what a thread has pinned stays; when all is pinned, a node lies beside the
   const others = Array.from({ length: 16 }, () => new NodeCache(cache.descriptor))
   const small = image(builder, 10, 1)
   cache.enter() // all of them: one thread has one view of what RCU protects
-  others.forEach((other, n) => other.fill(other.claim(n, -1, 0), n, 1, 0, small, POS_MIN, SPOS_MAX))
+  others.forEach((other, n) => other.fill(other.claim(n, -1, 0), n, 1, 0, small, factsOf(POS_MIN, SPOS_MAX)))
   const slot = store(cache, 99, [1, 0], image(builder, 10, 99))
   expect(cache.find(99)).toBe(slot)
   expect(others[0].find(99)).toBe(-1)
@@ -129,7 +133,7 @@ test('of two threads that miss a node, the second finds that it is being read', 
   const found = two.find(7)
   expect(found).toBe(claimed)
   expect(two.sequence(found) & 1).toBe(1)
-  one.fill(claimed, 7, 1, 0, image(builder, 5, 7), POS_MIN, SPOS_MAX)
+  one.fill(claimed, 7, 1, 0, image(builder, 5, 7), factsOf(POS_MIN, SPOS_MAX))
   two.awaitFilled(found)
   expect(two.sequence(found) & 1).toBe(0)
   expect(two.keyCount(found)).toBe(5)

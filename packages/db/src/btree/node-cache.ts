@@ -21,7 +21,7 @@ import { Arena, Mutex, Rcu, SixLock, ThreadRegistry, type ArenaDescriptor, type 
 import { BPOS_WORDS, compareBpos } from '../bpos.ts'
 import { KEY_POS_AT } from '../key.ts'
 import { isV2, minKeyAt } from './btree-ptr.ts'
-import type { ImageBuilder } from './node-image.ts'
+import { keyWords, type ImageBuilder } from './node-image.ts'
 import * as row from './node-row.ts'
 import { placeOf, RowState } from './node-row.ts'
 
@@ -59,6 +59,19 @@ export interface CacheState {
   readonly evictions: number
 }
 
+/** What a node says of itself, beside its keys. */
+export interface NodeFacts {
+  readonly minKey: Uint32Array
+  readonly maxKey: Uint32Array
+  readonly seqLo: number
+  readonly seqHi: number
+  /** Sectors that are written; 0 for a root that is not on disk. */
+  readonly writtenSectors: number
+  readonly generation: number
+  /** As it is stored, 14 words. */
+  readonly formatWords: Uint32Array
+}
+
 /** What another thread needs to have the same cache: it can be posted. */
 export interface NodeCacheDescriptor {
   readonly images: ArenaDescriptor
@@ -74,7 +87,8 @@ export class NodeCache {
   /** What another thread makes its view of. */
   readonly descriptor: NodeCacheDescriptor
   private readonly images: Arena
-  private readonly table: Uint32Array
+  /** The rows (`node-row.ts`), for whoever changes nodes. */
+  readonly table: Uint32Array
   private readonly ints: Int32Array
   private readonly head: number
   private readonly firstRow: number
@@ -289,8 +303,7 @@ export class NodeCache {
     btree: number,
     level: number,
     builder: ImageBuilder,
-    minKey: Uint32Array,
-    maxKey: Uint32Array,
+    node: NodeFacts,
   ): number {
     const { table } = this
     Atomics.add(table, this.head + MISSES, 1)
@@ -301,15 +314,76 @@ export class NodeCache {
     table[slot + row.IMAGE_AT] = Math.max(at, 0)
     table[slot + row.KEY_COUNT] = builder.count
     table[slot + row.REFERENCED] = 1
-    table.set(minKey, slot + row.MIN_KEY)
-    table.set(maxKey, slot + row.MAX_KEY)
+    table.set(node.minKey, slot + row.MIN_KEY)
+    table.set(node.maxKey, slot + row.MAX_KEY)
     table[slot + row.PLACE] = placeOf(btree, level)
+    table[slot + row.NODE_SEQ] = node.seqLo
+    table[slot + row.NODE_SEQ + 1] = node.seqHi
+    table[slot + row.WRITTEN] = node.writtenSectors
+    table[slot + row.GENERATION] = node.generation
+    table.set(node.formatWords, slot + row.FORMAT)
+    table[slot + row.HOLDS] = 0
+    table[slot + row.IMAGE_ROOM] = builder.imageWords
+    table[slot + row.ORDER_ROOM] = builder.count
+    table[slot + row.IMAGE_USED] = builder.imageWords
+    table[slot + row.LIVE_U64S] = (builder.imageWords - builder.count) / 2
+    table[slot + row.LIMIT_U64S] = 0
     builder.store(this.words(slot), Math.max(at, 0))
     table[slot + row.STATE] = RowState.filled
     if (slot === this.ownSlot) return slot
     Atomics.add(table, this.head + NODES, 1)
     this.pin(slot)
     return slot
+  }
+
+  /**
+   * Gives the slot's image `words` words of room or more, in another place if need be, its keys close together and `spareKeys` places in
+   * front for more of them. For the only thread that has the cache. False: there is no room.
+   */
+  enlarge(slot: number, words: number, spareKeys: number): boolean {
+    const { table } = this
+    const count = table[slot + row.KEY_COUNT]
+    const room = 2 ** Math.ceil(Math.log2(Math.max(words, UNIT_BYTES / 4)))
+    const from = this.words(slot)
+    const at = table[slot + row.IMAGE_AT]
+    this.hold(slot)
+    const to = slot === this.ownSlot ? -1 : this.roomFor(room)
+    this.release(slot)
+    if (to < 0) return false
+    const orderRoom = count + spareKeys
+    let used = orderRoom
+    for (let i = 0; i < count; i++) {
+      const key = at + from[at + i]
+      const size = keyWords(from, key)
+      from.copyWithin(to + used, key, key + size)
+      from[to + i] = used
+      used += size
+    }
+    this.images.deallocate(at)
+    table[slot + row.IMAGE_AT] = to
+    table[slot + row.IMAGE_ROOM] = room
+    table[slot + row.ORDER_ROOM] = orderRoom
+    table[slot + row.IMAGE_USED] = used
+    return true
+  }
+
+  /** The node is not given up until it is released as often. */
+  hold(slot: number): void {
+    this.table[slot + row.HOLDS]++
+  }
+  release(slot: number): void {
+    this.table[slot + row.HOLDS]--
+  }
+
+  /** The slot's keys have changed, or are about to. For the only thread that has the cache. */
+  touch(slot: number): void {
+    this.ints[slot + row.SEQUENCE] += 2
+  }
+
+  /** Gives up a node that is none any more. */
+  drop(slot: number): void {
+    if (slot === this.ownSlot) this.ownIdentity = NaN
+    else if (this.tryExclusive(slot)) this.vacate(slot)
   }
 
   private unpin(): void {
@@ -332,7 +406,8 @@ export class NodeCache {
     this.mutex?.lock()
     for (let i = 0; i < this.rows; i++) {
       const slot = this.firstRow + i * row.ROW_WORDS
-      if (this.table[slot + row.STATE] === RowState.filled && this.tryExclusive(slot)) this.vacate(slot)
+      const isHeld = this.table[slot + row.HOLDS] !== 0
+      if (this.table[slot + row.STATE] === RowState.filled && !isHeld && this.tryExclusive(slot)) this.vacate(slot)
     }
     this.mutex?.unlock()
     this.leave()
@@ -376,7 +451,7 @@ export class NodeCache {
     for (let steps = 0; steps <= 2 * this.rows; steps++) {
       const hand = (table[head + HAND] = (table[head + HAND] + 1) % this.rows)
       const slot = this.firstRow + hand * row.ROW_WORDS
-      if (table[slot + row.STATE] !== RowState.filled) continue
+      if (table[slot + row.STATE] !== RowState.filled || table[slot + row.HOLDS] !== 0) continue
       if (table[slot + row.REFERENCED] !== 0) table[slot + row.REFERENCED] = 0
       else if (this.tryExclusive(slot)) {
         this.vacate(slot)

@@ -8,7 +8,7 @@
 
 import type { BlockDevice } from '@cowherd/shim'
 import { DeviceError } from '@cowherd/shim'
-import { advanceBpos, bposText, compareBpos, copyBpos } from '../bpos.ts'
+import { advanceBpos, bposText, compareBpos, copyBpos, POS_MIN, SPOS_MAX } from '../bpos.ts'
 import { BtreeId, btreeName, hasSnapshots, isExtentsBtree, usesSnapshotField } from '../btree-ids.ts'
 import type { IntegrityCheck } from '../integrity.ts'
 import { NonceUse } from '../encryption.ts'
@@ -16,7 +16,9 @@ import { BtreeError } from '../errors.ts'
 import { KEY_POS_AT, KEY_SIZE_AT, KEY_U64S, KEY_WORDS } from '../key.ts'
 import * as pointer from './btree-ptr.ts'
 import { KeyFormat } from './key-format.ts'
+import type { NodeFacts } from './node-cache.ts'
 import type { ImageBuilder } from './node-image.ts'
+import { FORMAT_WORDS } from './node-row.ts'
 import { BSET_MAGIC, BsetEntry, NodeHeader } from './node-layout.ts'
 
 /** What reading nodes needs of the volume. */
@@ -68,12 +70,18 @@ const KEY_FORMAT_CURRENT = 1
 /** A copy of a node that can't be used, and why. Never leaves this file. */
 class BadCopy extends Error {}
 
-export class NodeReader {
+export class NodeReader implements NodeFacts {
   /** min_key and max_key of the node read last. */
   readonly minKey = new Uint32Array(5)
   readonly maxKey = new Uint32Array(5)
   /** Format of the node read last. */
   readonly format = new KeyFormat()
+  readonly formatWords = new Uint32Array(FORMAT_WORDS)
+  /** Its incarnation, how often it was replaced, and how much of it is written. */
+  seqLo = 0
+  seqHi = 0
+  generation = 0
+  writtenSectors = 0
   /** Called for each bset read, before its keys are taken; for listings of what lies on disk. */
   onBset: ((info: BsetInfo) => void) | undefined
 
@@ -90,6 +98,14 @@ export class NodeReader {
     this.raw = new Uint8Array(buffer)
     this.rawWords = new Uint32Array(buffer)
     this.view = new DataView(buffer)
+  }
+
+  /** Makes it say what is true of an empty root that is not on disk. */
+  forgetNode(): void {
+    copyBpos(this.minKey, POS_MIN)
+    copyBpos(this.maxKey, SPOS_MAX)
+    this.seqLo = this.seqHi = this.generation = this.writtenSectors = 0
+    this.formatWords.fill(0)
   }
 
   /** Reads the node into `builder` (reset first): its sets of keys, not yet merged. Throws BtreeError when no copy serves. */
@@ -135,6 +151,8 @@ export class NodeReader {
     this.checkSeq(expected, seqHi, seqLo)
 
     let at = 0
+    this.seqLo = seqLo
+    this.seqHi = seqHi
     while (at < limit) {
       const first = at === 0
       const bset = first ? HEADER.bset : at + LATER_BSET
@@ -165,6 +183,7 @@ export class NodeReader {
       }
       at = roundUp(end, source.blockBytes)
     }
+    this.writtenSectors = at / SECTOR
     if (lengthKnown && at < limit) throw new BadCopy(`${limit - at} of ${limit} bytes are missing`)
   }
 
@@ -235,6 +254,8 @@ export class NodeReader {
     if (isExtentsBtree(btree) && level === 0 && flags.newExtentOverwrite === 0) {
       throw new BadCopy('extents in an old form that is not supported')
     }
+    this.generation = flags.seq
+    this.formatWords.set(this.rawWords.subarray(HEADER.format / 4, HEADER.format / 4 + FORMAT_WORDS))
     copyBpos(this.minKey, this.rawWords, HEADER.minKey / 4)
     copyBpos(this.maxKey, this.rawWords, HEADER.maxKey / 4)
     if (pointer.isV2(words, at)) {
@@ -366,7 +387,7 @@ export function nodeName(expected: NodeExpectation): string {
 function copyKey(to: Uint32Array, toAt: number, from: Uint32Array, at: number): number {
   const words = (from[at] & 0xff) * 2
   for (let i = 0; i < words; i++) to[toAt + i] = from[at + i]
-  to[toAt] &= 0xffff7fff
+  to[toAt] &= 0x00ff7fff
   return words < KEY_WORDS ? KEY_WORDS : words
 }
 

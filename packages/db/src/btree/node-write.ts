@@ -48,7 +48,7 @@ const HEADER = NodeHeader.offsets
 const BSET = NodeHeader.fields.bset.offsets
 const LATER_BSET = BsetEntry.offsets.bset
 const CHECKSUM_BYTES = 16
-const KEY_HEADER_MASK = 0xffff7fff // without needs_whiteout
+const KEY_HEADER_MASK = 0x00ff7fff // without needs_whiteout, and what is noted of keys in memory
 
 export class NodeWriter {
   /** The node or set that was made last: its bytes, filled up to whole blocks with zeros. */

@@ -6,12 +6,15 @@
  * one position only the last counts. Accounting keys are deltas: all are kept, and added to the total when a node is loaded.
  */
 
-import { compareBpos } from '../bpos.ts'
+import { compareBpos, copyBpos } from '../bpos.ts'
 import { BtreeId } from '../btree-ids.ts'
+import { DIRTY, FRESH } from '../btree/key-flags.ts'
 import type { ImageBuilder } from '../btree/node-image.ts'
 import { keyWords } from '../btree/node-image.ts'
+import type { PositionList } from '../btree/position-list.ts'
 import { KEY_POS_AT, KEY_WORDS } from '../key.ts'
 
+const TYPE_DELETED = 0
 const TYPE_ACCOUNTING = 34
 
 /** What another thread needs to have the same keys: it can be posted. */
@@ -24,6 +27,8 @@ export interface SharedJournalKeys {
 class LevelKeys {
   count = 0
   order = new Uint32Array(64)
+  /** Of a volume that is written: which keys have become part of a node, and are not laid over it again. */
+  taken: Uint8Array | undefined
 
   add(at: number): void {
     if (this.count === this.order.length) {
@@ -132,6 +137,72 @@ export class JournalKeys {
       if (btree === BtreeId.accounting && isAccounting(words, at)) i = this.addDeltas(keys, i, builder, to)
       builder.append(Math.max(size, KEY_WORDS))
     }
+  }
+
+  /**
+   * The same for a node that is going to be changed: the keys become part of it, as changes that are still to be written, and are not
+   * laid over it again. Positions that were deleted from it are added to `deleted`. Returns how many keys there were.
+   */
+  take(
+    btree: number,
+    level: number,
+    min: Uint32Array,
+    max: Uint32Array,
+    builder: ImageBuilder,
+    deleted: PositionList,
+  ): number {
+    const keys = this.levels.get(btree * 4 + level)
+    if (keys === undefined) return 0
+    const { words } = this
+    const taken = (keys.taken ??= new Uint8Array(keys.count))
+    let count = 0
+    for (let i = this.firstFrom(keys, min); i < keys.count; i++) {
+      const at = keys.order[i]
+      if (compareBpos(words, at + KEY_POS_AT, max, 0) > 0) break
+      if (taken[i] !== 0) continue
+      count++
+      builder.room()
+      const to = builder.used
+      const size = keyWords(words, at)
+      for (let j = 0; j < size; j++) builder.heap[to + j] = words[at + j]
+      const isOnDisk = builder.find(words, at + KEY_POS_AT) >= 0
+      const first = i
+      if (btree === BtreeId.accounting && isAccounting(words, at)) i = this.addDeltas(keys, i, builder, to)
+      taken.fill(1, first, i + 1)
+      if (((words[at] >>> 16) & 0xff) !== TYPE_DELETED) builder.heap[to] |= isOnDisk ? DIRTY : DIRTY | FRESH
+      else if (isOnDisk) deleted.add(words, at + KEY_POS_AT)
+      builder.append(Math.max(size, KEY_WORDS))
+    }
+    return count
+  }
+
+  /** Undoes `take` for a node that could not be used after all. */
+  giveBack(btree: number, level: number, min: Uint32Array, max: Uint32Array): void {
+    const keys = this.levels.get(btree * 4 + level)
+    if (keys?.taken === undefined) return
+    for (let i = this.firstFrom(keys, min); i < keys.count; i++) {
+      if (compareBpos(this.words, keys.order[i] + KEY_POS_AT, max, 0) > 0) break
+      keys.taken[i] = 0
+    }
+  }
+
+  /** Btrees and levels that there are keys for, the highest levels first. */
+  get places(): (readonly [btree: number, level: number])[] {
+    return [...this.levels.keys()]
+      .map((place) => [place >>> 2, place & 3] as const)
+      .sort(([a, levelA], [b, levelB]) => levelB - levelA || a - b)
+  }
+
+  /** Copies the position of the first key from `pos` on that was not taken yet to `pos`. False if there is none. */
+  findUntaken(btree: number, level: number, pos: Uint32Array): boolean {
+    const keys = this.levels.get(btree * 4 + level)
+    if (keys === undefined) return false
+    for (let i = this.firstFrom(keys, pos); i < keys.count; i++) {
+      if (keys.taken?.[i] === 1) continue
+      copyBpos(pos, this.words, keys.order[i] + KEY_POS_AT)
+      return true
+    }
+    return false
   }
 
   private firstFrom(keys: LevelKeys, pos: Uint32Array): number {

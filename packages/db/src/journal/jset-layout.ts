@@ -24,6 +24,8 @@ export const JsetEntry = struct({ u64s: u16, btreeId: u8, level: u8, type: u8, p
 /** XORed with the first 8 bytes of the volume's internal uuid. */
 export const JSET_MAGIC = 0x245235c1a3625032n
 export const JSET_ENCRYPTED_FROM = Jset.offsets.readClock
+/** Subtype of a `usage` record that holds the counter of versions of encrypted extents. */
+export const USAGE_KEY_VERSION = 2
 export const JOURNAL_ENTRY_MAX_BYTES = 4 << 20
 
 export const JsetEntryType = {

@@ -24,6 +24,11 @@ export class RecordWriter {
     return this.memory.subarray(0, this.used)
   }
 
+  /** Forgets what was written. */
+  clear(): void {
+    this.used = 0
+  }
+
   /** One record; its data are filled up with zeros to whole u64s. */
   record(type: number, btree: number, level: number, data: Uint8Array): void {
     const size = Math.ceil(data.length / 8) * 8
@@ -67,33 +72,50 @@ export interface EntryDescription {
   readonly version: number
   /** First 8 bytes of the internal uuid as a little-endian number. */
   readonly uuidWord: bigint
+  /** Of no account until a later entry was flushed; left out: it is a flush entry. */
+  readonly isNoFlush?: boolean
 }
 
-/** The entry with `payload`, a row of records: encrypted, with its checksum, filled up with zeros to whole blocks. A flush entry. */
+/** The entry with `payload`, a row of records: encrypted, with its checksum, filled up with zeros to whole blocks. */
 export function entryBytes(
-  { seq, lastSeq, version, uuidWord }: EntryDescription,
+  description: EntryDescription,
   payload: Uint8Array,
   seal: IntegritySeal,
   blockBytes: number,
 ): Uint8Array {
   const end = Jset.size + payload.length
   const entry = new Uint8Array(Math.ceil(end / blockBytes) * blockBytes)
-  Jset.write(new DataView(entry.buffer), 0, {
+  entry.set(payload, Jset.size)
+  sealEntry(description, entry, payload.length, seal)
+  return entry
+}
+
+/**
+ * Makes `entry`, which has `payloadBytes` of records where they belong, complete: its header, encryption, checksum, and zeros behind
+ * the records.
+ */
+export function sealEntry(
+  { seq, lastSeq, version, uuidWord, isNoFlush = false }: EntryDescription,
+  entry: Uint8Array,
+  payloadBytes: number,
+  seal: IntegritySeal,
+): void {
+  const end = Jset.size + payloadBytes
+  Jset.write(new DataView(entry.buffer, entry.byteOffset, entry.length), 0, {
     csum: new Uint8Array(CHECKSUM_BYTES),
     magic: JSET_MAGIC ^ uuidWord,
     seq,
     version,
-    flags: { csumType: seal.type, bigEndian: 0, noFlush: 0 },
-    u64s: payload.length / 8,
+    flags: { csumType: seal.type, bigEndian: 0, noFlush: Number(isNoFlush) },
+    u64s: payloadBytes / 8,
     readClock: 0,
     writeClock: 0,
-    lastSeq,
+    lastSeq: isNoFlush ? 0n : lastSeq,
   })
-  entry.set(payload, Jset.size)
+  entry.fill(0, end)
   const nonce = Uint32Array.of(0, Number(seq & 0xffffffffn), Number(seq >> 32n), NonceUse.journal)
   if (seal.isEncrypting) seal.encrypt(nonce, entry.subarray(JSET_ENCRYPTED_FROM, end))
   seal.sign(nonce, entry.subarray(CHECKSUM_BYTES, end), entry, 0)
-  return entry
 }
 
 function wordsOf(...words: bigint[]): Uint8Array {

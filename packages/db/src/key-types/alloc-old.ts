@@ -16,12 +16,7 @@ export const alloc: KeyType = {
   number: 12,
   name: 'alloc',
   minValueBytes: 8,
-  check(key) {
-    const mask = key.bytes[KEY_BYTES]
-    let needed = V1_FIELDS_AT
-    for (let i = 0; i < V1_FIELD_BYTES.length; i++) if ((mask & (1 << i)) !== 0) needed += V1_FIELD_BYTES[i]
-    return needed > key.valueBytes ? `alloc_v1_val_size_bad: ${key.valueBytes} bytes, ${needed} needed` : undefined
-  },
+  check: v1Fault,
   ...converted((bucket, key) => {
     loadV1(bucket, key)
     return true
@@ -47,6 +42,30 @@ export const allocV3: KeyType = {
 
 const scratch = new Bucket()
 const number: U64Halves = { lo: 0, hi: 0 }
+
+/** Reads the value of a key of one of these types. False if it is malformed, or the key of another type. */
+export function loadOldAlloc(bucket: Bucket, key: Key): boolean {
+  switch (key.type) {
+    case alloc.number:
+      if (v1Fault(key) !== undefined) return false
+      loadV1(bucket, key)
+      return true
+    case allocV2.number:
+      return loadV2(bucket, key)
+    case allocV3.number:
+      return loadV3(bucket, key)
+    default:
+      return false
+  }
+}
+
+/** What is wrong with the value of a key of type `alloc`, or undefined. */
+function v1Fault(key: Key): string | undefined {
+  const mask = key.bytes[KEY_BYTES]
+  let needed = V1_FIELDS_AT
+  for (let i = 0; i < V1_FIELD_BYTES.length; i++) if ((mask & (1 << i)) !== 0) needed += V1_FIELD_BYTES[i]
+  return needed > key.valueBytes ? `alloc_v1_val_size_bad: ${key.valueBytes} bytes, ${needed} needed` : undefined
+}
 
 function loadV1(bucket: Bucket, key: Key): void {
   bucket.clear()

@@ -1,8 +1,8 @@
 /** Key type `alloc_v4`: the state of a bucket, at (device, bucket). Format chapter 4, 4.3.1. */
 
 import { bits32, struct, u32, u64, u8 } from '@cowherd/kernel-lib'
-import { u64 as u64Of } from '../bpos.ts'
-import { KEY_WORDS, type Key } from '../key.ts'
+import { BPOS_WORDS } from '../bpos.ts'
+import { KEY_POS_AT, KEY_U64S, KEY_WORDS, type Key } from '../key.ts'
 import type { KeyType } from '../key-type.ts'
 import { Bucket } from './bucket.ts'
 import { DataType, dataTypeName } from '../data-types.ts'
@@ -45,30 +45,33 @@ export function loadAllocV4(bucket: Bucket, key: Key): void {
   if (start <= AT.stripeSectors) dropFieldsFrom(bucket, start)
 }
 
-/** The value of a bucket's key, as it is written. */
-export function allocV4Bytes(bucket: Bucket): Uint8Array {
-  return AllocV4Value.bytes({
-    journalSeq: u64Of(bucket.journalSeqHi, bucket.journalSeqLo),
-    flags: {
-      needDiscard: Number(bucket.needDiscard),
-      needIncGen: Number(bucket.needIncGen),
-      backpointersStart: AllocV4Value.size / 8,
-      backpointers: 0,
-    },
-    gen: bucket.gen,
-    oldestGen: bucket.oldestGen,
-    dataType: bucket.dataType,
-    stripeRedundancy: bucket.stripeRedundancy,
-    dirtySectors: bucket.dirtySectors,
-    cachedSectors: bucket.cachedSectors,
-    readTime: u64Of(bucket.readTimeHi, bucket.readTimeLo),
-    writeTime: u64Of(bucket.writeTimeHi, bucket.writeTimeLo),
-    stripe: bucket.stripe,
-    externalBackpointers: 0,
-    fragmentationLru: 0n,
-    stripeSectors: bucket.stripeSectors,
-    pad: 0,
-  })
+/** Makes the key of a bucket at `pos`, as it is written. */
+export function makeAllocV4(key: Key, pos: Uint32Array, bucket: Bucket): Key {
+  const { words } = key
+  words.fill(0, 0, KEY_WORDS + AllocV4Value.size / 4)
+  words[0] = (KEY_U64S + AllocV4Value.size / 8) | 0x100 | (allocV4.number << 16)
+  for (let i = 0; i < BPOS_WORDS; i++) words[KEY_POS_AT + i] = pos[i]
+  words[KEY_WORDS] = bucket.journalSeqLo
+  words[KEY_WORDS + 1] = bucket.journalSeqHi
+  words[FLAGS] = Number(bucket.needDiscard) | (Number(bucket.needIncGen) << 1) | ((AllocV4Value.size / 8) << 2)
+  words[TYPES] = bucket.gen | (bucket.oldestGen << 8) | (bucket.dataType << 16) | (bucket.stripeRedundancy << 24)
+  words[KEY_WORDS + AT.dirtySectors / 4] = bucket.dirtySectors
+  words[KEY_WORDS + AT.cachedSectors / 4] = bucket.cachedSectors
+  words[KEY_WORDS + AT.readTime / 4] = bucket.readTimeLo
+  words[KEY_WORDS + AT.readTime / 4 + 1] = bucket.readTimeHi
+  words[KEY_WORDS + AT.writeTime / 4] = bucket.writeTimeLo
+  words[KEY_WORDS + AT.writeTime / 4 + 1] = bucket.writeTimeHi
+  words[KEY_WORDS + AT.stripe / 4] = bucket.stripe
+  words[STRIPE_SECTORS] = bucket.stripeSectors
+  return key
+}
+
+/** In the unpacked key at `words[at]`: where its journal sequence number is `expected`, it becomes `seq`. */
+export function setJournalSeq(words: Uint32Array, at: number, expected: number, seq: number): void {
+  const low = at + KEY_WORDS
+  if (words[low] !== expected >>> 0 || words[low + 1] !== Math.floor(expected / 0x100000000)) return
+  words[low] = seq
+  words[low + 1] = Math.floor(seq / 0x100000000)
 }
 
 /** Reads all fields that the value is long enough for. */

@@ -4,8 +4,8 @@
  */
 
 import { array, struct, u32, u8 } from '@cowherd/kernel-lib'
-import { bpos, BPOS_BYTES, bposText } from '../bpos.ts'
-import { KEY_WORDS, type Key } from '../key.ts'
+import { BPOS_BYTES, BPOS_WORDS, bposText, compareBpos, setBpos } from '../bpos.ts'
+import { KEY_POS_AT, KEY_U64S, KEY_WORDS, type Key } from '../key.ts'
 import type { KeyType } from '../key-type.ts'
 import { dataTypeName } from '../data-types.ts'
 import { btreeText } from './names.ts'
@@ -35,6 +35,15 @@ export interface PointingKey {
   readonly pos: Uint32Array
   /** Sectors of the device that it takes. */
   readonly sectors: number
+  /** Where in the stored unit the key's own sectors start; left out: at its front. */
+  readonly unitOffset?: number
+}
+
+/** Sets `pos` to that of the key for what lies at `sector` of a device. */
+export function setBackpointerPos(pos: Uint32Array, device: number, sector: number, unitOffset: number): void {
+  // In halves, as a sector's number has up to 44 bits.
+  const low = (sector % 0x400000) * SECTOR_SCALE + unitOffset
+  setBpos(pos, 0, device, Math.floor(sector / 0x400000) + Math.floor(low / 0x100000000), low >>> 0, 0)
 }
 
 /** Makes the key for what lies at `sector` of a device. */
@@ -45,17 +54,27 @@ export function makeBackpointer(
   bucketSectors: number,
   from: PointingKey,
 ): Key {
-  const inBucket = sector % bucketSectors
-  const value = BackpointerValue.bytes({
-    btree: from.btree,
-    level: from.level,
-    dataType: from.dataType,
-    bucketOffset: Array.from({ length: 5 }, (_, i) => Math.floor((inBucket * SECTOR_SCALE) / 2 ** (8 * i)) % 256),
-    bucketSectors: from.sectors,
-    pos: [...new Uint8Array(from.pos.buffer, from.pos.byteOffset, BPOS_BYTES)],
-  })
-  return key.make(backpointer.number, bpos(device, sector * SECTOR_SCALE), value)
+  const { words } = key
+  const unitOffset = from.unitOffset ?? 0
+  const inBucket = (sector % bucketSectors) * SECTOR_SCALE + unitOffset
+  setBackpointerPos(position, device, sector, unitOffset)
+  words.fill(0, 0, KEY_POS_AT)
+  words[0] = (KEY_U64S + BackpointerValue.size / 8) | 0x100 | (backpointer.number << 16)
+  for (let i = 0; i < BPOS_WORDS; i++) words[KEY_POS_AT + i] = position[i]
+  words[KEY_WORDS] = from.btree | (from.level << 8) | (from.dataType << 16) | (inBucket << 24)
+  words[KEY_WORDS + 1] = Math.floor(inBucket / 0x100)
+  words[LENGTH] = from.sectors
+  for (let i = 0; i < BPOS_WORDS; i++) words[POS + i] = from.pos[i]
+  return key
 }
+
+/** Whether a backpointer names the key of `btree` and `level` at `words[posAt]`. */
+export function namesPointingKey(key: Key, btree: number, level: number, words: Uint32Array, posAt: number): boolean {
+  const isOfNode = (key.words[KEY_WORDS] & 0xffff) === (btree | (level << 8))
+  return key.type === backpointer.number && isOfNode && compareBpos(key.words, POS, words, posAt) === 0
+}
+
+const position = new Uint32Array(BPOS_WORDS)
 
 export const backpointer: KeyType = {
   number: 28,

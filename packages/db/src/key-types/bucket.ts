@@ -16,6 +16,11 @@ export const GENERATIONS_AHEAD_MAX = 96
 const BACKPOINTERS_START = 8
 const FRAGMENTATION_ONE = 0x80000000
 
+/** Whether a bucket of this type holds nothing. */
+export function isEmptyType(dataType: number): boolean {
+  return dataType === DataType.free || dataType === DataType.needGcGens || dataType === DataType.needDiscard
+}
+
 export class Bucket {
   /** No journal entry before this one may be needed for the bucket to be used again; 0 = no constraint. */
   journalSeqHi = 0
@@ -56,13 +61,84 @@ export class Bucket {
     this.stripeSectors = 0
   }
 
+  /** Makes it say the same as `from`. */
+  set(from: Bucket): void {
+    this.journalSeqHi = from.journalSeqHi
+    this.journalSeqLo = from.journalSeqLo
+    this.needDiscard = from.needDiscard
+    this.needIncGen = from.needIncGen
+    this.gen = from.gen
+    this.oldestGen = from.oldestGen
+    this.dataType = from.dataType
+    this.stripeRedundancy = from.stripeRedundancy
+    this.dirtySectors = from.dirtySectors
+    this.cachedSectors = from.cachedSectors
+    this.readTimeHi = from.readTimeHi
+    this.readTimeLo = from.readTimeLo
+    this.writeTimeHi = from.writeTimeHi
+    this.writeTimeLo = from.writeTimeLo
+    this.stripe = from.stripe
+    this.stripeSectors = from.stripeSectors
+  }
+
+  equals(other: Bucket): boolean {
+    return (
+      this.dirtySectors === other.dirtySectors &&
+      this.cachedSectors === other.cachedSectors &&
+      this.stripeSectors === other.stripeSectors &&
+      this.dataType === other.dataType &&
+      this.gen === other.gen &&
+      this.oldestGen === other.oldestGen &&
+      this.needDiscard === other.needDiscard &&
+      this.needIncGen === other.needIncGen &&
+      this.journalSeqHi === other.journalSeqHi &&
+      this.journalSeqLo === other.journalSeqLo &&
+      this.readTimeHi === other.readTimeHi &&
+      this.readTimeLo === other.readTimeLo &&
+      this.writeTimeHi === other.writeTimeHi &&
+      this.writeTimeLo === other.writeTimeLo &&
+      this.stripe === other.stripe &&
+      this.stripeRedundancy === other.stripeRedundancy
+    )
+  }
+
+  /** Sectors that live pointers lead to, other than cached ones. This and what follows: format chapter 4, 4.3.2. */
+  get sectorsDirty(): number {
+    return this.dirtySectors + this.stripeSectors
+  }
+
+  get sectorsTotal(): number {
+    return this.dirtySectors + this.stripeSectors + this.cachedSectors
+  }
+
+  /** Sectors as they are counted for the bucket's data type. */
+  get sectors(): number {
+    return this.dataType === DataType.cached ? this.cachedSectors : this.sectorsDirty
+  }
+
+  /** Sectors of a bucket in use that nothing leads to. */
+  fragmented({ bucketSectors }: DeviceShape): number {
+    const { sectors } = this
+    return sectors === 0 ? 0 : Math.max(0, bucketSectors - sectors)
+  }
+
+  /** Of a bucket of a stripe: sectors that don't belong to the stripe. */
+  get unstriped(): number {
+    return this.dataType === DataType.stripe ? this.dirtySectors : 0
+  }
+
+  /** By how many steps the generation is ahead of that of the oldest pointer. */
+  get generationsAhead(): number {
+    return (this.gen - this.oldestGen) & 0xff
+  }
+
   /** The data type that follows from the rest; `hint` says what dirty sectors are. Format chapter 4, 4.3.2. */
   derivedDataType(hint: number): number {
     if (this.stripe !== 0) return hint === DataType.parity ? DataType.parity : DataType.stripe
     if (this.dirtySectors + this.stripeSectors !== 0) return hint
     if (this.cachedSectors !== 0) return DataType.cached
     if (this.needDiscard) return DataType.needDiscard
-    if (((this.gen - this.oldestGen) & 0xff) >= GENERATIONS_AHEAD_MAX) return DataType.needGcGens
+    if (this.generationsAhead >= GENERATIONS_AHEAD_MAX) return DataType.needGcGens
     return DataType.free
   }
 

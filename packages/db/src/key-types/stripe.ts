@@ -19,7 +19,8 @@ export const StripeValue = struct({
   diskLabel: u8, // 0, or the label's group + 1
 })
 
-const POINTERS = KEY_WORDS + StripeValue.size / 4
+/** Index of the word at which the blocks' pointers start. */
+export const STRIPE_POINTERS_AT = KEY_WORDS + StripeValue.size / 4
 
 export const stripe: KeyType = {
   number: 14,
@@ -30,7 +31,7 @@ export const stripe: KeyType = {
     if (!inRange) return 'stripe_pos_bad'
     const { blocks, csumType } = StripeValue.readPadded(key.value)
     if (csumType >= CHECKSUM_TYPES.length) return `stripe_val_size_bad: checksums of unknown type ${csumType}`
-    const needed = countsAt(key) + 2 * blocks
+    const needed = stripeCountsAt(key) + 2 * blocks
     if (needed > key.valueBytes) return `stripe_val_size_bad: ${key.valueBytes} bytes, ${needed} needed`
     return blocksFault(key, shape)
   },
@@ -44,21 +45,21 @@ export const stripe: KeyType = {
     if (value.diskLabel !== 0) {
       text += ` label${shape.groupPath(value.diskLabel - 1) ?? `invalid label ${value.diskLabel - 1}`}`
     }
-    const counts = countsAt(key)
+    const counts = stripeCountsAt(key)
     const complete = counts + 2 * value.blocks <= key.valueBytes
     for (let i = 0; i < Math.min(value.blocks, pointersHeld(key)); i++) {
-      text += ` ${pointerText(key.words[POINTERS + 2 * i], key.words[POINTERS + 2 * i + 1], shape)}`
+      text += ` ${pointerText(key.words[STRIPE_POINTERS_AT + 2 * i], key.words[STRIPE_POINTERS_AT + 2 * i + 1], shape)}`
       if (complete && i < dataBlocks) text += `#${key.view.getUint16(KEY_BYTES + counts + 2 * i, true)}`
     }
     return text
   },
   describe(key) {
     const value = StripeValue.readPadded(key.value)
-    const counts = countsAt(key)
+    const counts = stripeCountsAt(key)
     const complete = counts + 2 * value.blocks <= key.valueBytes
     const blocks = Array.from({ length: Math.min(value.blocks, pointersHeld(key)) }, (_, i) => {
-      const lo = key.words[POINTERS + 2 * i]
-      const hi = key.words[POINTERS + 2 * i + 1]
+      const lo = key.words[STRIPE_POINTERS_AT + 2 * i]
+      const hi = key.words[STRIPE_POINTERS_AT + 2 * i + 1]
       return {
         device: (hi >>> 16) & 0xff,
         sector: (hi & 0xffff) * 0x10000000 + (lo >>> 4),
@@ -87,8 +88,8 @@ function blocksFault(key: Key, shape: VolumeShape): string | undefined {
   const seen = new Set<number>()
   let unwritten = 0
   for (let i = 0; i < blocks; i++) {
-    const lo = key.words[POINTERS + 2 * i]
-    const hi = key.words[POINTERS + 2 * i + 1]
+    const lo = key.words[STRIPE_POINTERS_AT + 2 * i]
+    const hi = key.words[STRIPE_POINTERS_AT + 2 * i + 1]
     if ((lo & 1) === 0) return `extent_ptrs_invalid_entry: block ${i} is no pointer`
     unwritten += (lo >>> 3) & 1
     const device = (hi >>> 16) & 0xff
@@ -104,7 +105,7 @@ function blocksFault(key: Key, shape: VolumeShape): string | undefined {
 }
 
 /** Where in the value the sector counts of the blocks start; NaN if the checksum's size is not known. */
-function countsAt(key: Key): number {
+export function stripeCountsAt(key: Key): number {
   const { sectors, blocks, csumGranularityBits, csumType } = StripeValue.readPadded(key.value)
   if (csumType >= CHECKSUM_TYPES.length) return Number.NaN
   const csums = Math.ceil(sectors / granularitySectors(csumGranularityBits))
@@ -117,5 +118,5 @@ function granularitySectors(bits: number): number {
 }
 
 function pointersHeld(key: Key): number {
-  return Math.max(0, (key.u64s * 2 - POINTERS) >> 1)
+  return Math.max(0, (key.u64s * 2 - STRIPE_POINTERS_AT) >> 1)
 }

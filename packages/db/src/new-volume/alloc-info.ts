@@ -7,7 +7,7 @@ import { bpos } from '../bpos.ts'
 import { BtreeId } from '../btree-ids.ts'
 import { DataType } from '../data-types.ts'
 import { accounting, accountingPos, AccountingType } from '../key-types/accounting.ts'
-import { allocV4, allocV4Bytes } from '../key-types/alloc-v4.ts'
+import { makeAllocV4 } from '../key-types/alloc-v4.ts'
 import { makeBackpointer } from '../key-types/backpointer.ts'
 import { Bucket } from '../key-types/bucket.ts'
 import { Key } from '../key.ts'
@@ -37,7 +37,7 @@ export function allocKeys(spaces: readonly DeviceSpace[], journalSeq: number): K
       bucket.dataType = type
       bucket.dirtySectors = sectors
       bucket.readTimeLo = bucket.writeTimeLo = CLOCK_FIRST
-      heap.add(key.make(allocV4.number, bpos(space.of.index, number), allocV4Bytes(bucket)))
+      heap.add(makeAllocV4(key, bpos(space.of.index, number), bucket))
     }
   }
   return heap

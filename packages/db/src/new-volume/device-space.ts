@@ -4,6 +4,7 @@
  */
 
 import { DataType } from '../data-types.ts'
+import { superblockBuckets } from '../space/reserved-buckets.ts'
 import type { WritableBlockDevice } from '@cowherd/shim'
 
 /** A device as the builder needs it. */
@@ -26,8 +27,6 @@ export interface BucketUse {
   sectors: number
 }
 
-/** The first superblock's place; what lies before it belongs to it. */
-const SUPERBLOCK_SECTOR = 8
 const JOURNAL_BUCKETS_MIN = 8
 const JOURNAL_BUCKETS_MAX = 8192
 const JOURNAL_SECTORS_MAX = 2 ** 24
@@ -47,9 +46,8 @@ export class DeviceSpace {
   /** Marks the superblocks, and chooses the journal's buckets: those before all others. Format chapter 4, 4.1.4 and 4.10.2. */
   constructor(of: BulkDevice) {
     this.of = of
-    for (const sector of of.superblockSectors) {
-      if (sector === SUPERBLOCK_SECTOR) this.mark(0, SUPERBLOCK_SECTOR, DataType.sb)
-      this.mark(sector, of.superblockRoom, DataType.sb)
+    for (const [bucket, sectors] of superblockBuckets(of.superblockSectors, of.superblockRoom, of)) {
+      this.used.set(bucket, { type: DataType.sb, sectors })
     }
     const { bucketCount, bucketSectors } = of
     const most = Math.min(JOURNAL_BUCKETS_MAX, Math.floor(JOURNAL_SECTORS_MAX / bucketSectors))
@@ -98,18 +96,6 @@ export class DeviceSpace {
     }
     if (start < this.of.bucketCount) runs.push([start, this.of.bucketCount])
     return runs
-  }
-
-  private mark(start: number, sectors: number, type: number): void {
-    const { bucketSectors, bucketCount } = this.of
-    for (let at = start; at < start + sectors;) {
-      const bucket = Math.floor(at / bucketSectors)
-      const end = Math.min(start + sectors, (bucket + 1) * bucketSectors)
-      const use = this.used.get(bucket)
-      if (use !== undefined) use.sectors += end - at
-      else if (bucket < bucketCount) this.used.set(bucket, { type, sectors: end - at })
-      at = end
-    }
   }
 
   private takeBucket(): number {

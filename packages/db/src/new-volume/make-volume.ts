@@ -27,7 +27,7 @@ import { makeMembers, MEMBERS_MAX, type Member } from '../superblock/sections/me
 import { makeReplicas } from '../superblock/sections/replicas.ts'
 import { makeSection, type Section } from '../superblock/sections/section.ts'
 import { SUPERBLOCK_SECTOR } from '../superblock/superblock.ts'
-import { decodeTarget, encodeTarget } from '../superblock/targets.ts'
+import { encodeTarget, targetDevices } from '../superblock/targets.ts'
 import { lock } from '../superblock/unlock.ts'
 import { VERSION_CURRENT } from '../superblock/versions.ts'
 import { writeSuperblocks } from '../superblock/write.ts'
@@ -145,7 +145,8 @@ function fillVolume(
   const { uuid } = draft.identity
   const cipher = key === undefined ? undefined : new Cipher(codecs, key)
   const metadataChecksum = values.metadataChecksum ?? OPTIONS.metadataChecksum.defaultValue
-  const preferred = preferredDevices(draft, members)
+  const metadataTarget = draft.getOption('metadataTarget') || draft.getOption('foregroundTarget')
+  const preferred = targetDevices(metadataTarget, draft.groups, members)
   const builder = new VolumeBuilder(
     devices.map(({ device }, index) => ({
       ...{ index, device, bucketSectors: members[index].bucketSectors, bucketCount: members[index].bucketCount },
@@ -196,18 +197,6 @@ function fillVolume(
   draft.features &= ~featureBits(FEATURES_DIRTY)
   draft.compat = COMPAT_FILLED
   return built.devices.map(({ journalBuckets }) => [makeJournalBuckets(journalBuckets)])
-}
-
-/** The devices of the target for metadata, or else of that for data. */
-function preferredDevices(draft: SuperblockDraft, members: readonly Member[]): Set<number> {
-  const target = draft.getOption('metadataTarget') || draft.getOption('foregroundTarget')
-  const decoded = decodeTarget(target)
-  if (decoded.kind === 'device') return new Set([decoded.index])
-  if (decoded.kind === 'none') return new Set()
-  const { groups } = draft
-  const isBelow = (group: number | undefined): boolean =>
-    group !== undefined && (group === decoded.index || isBelow(groups[group].parent))
-  return new Set(members.filter(({ group }) => isBelow(group)).map(({ index }) => index))
 }
 
 function sizeOf({ device, sizeBytes = device.size, blockBytes, bucketBytes }: NewDevice): DeviceSize {

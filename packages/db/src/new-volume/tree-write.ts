@@ -1,11 +1,11 @@
 /** Writes the nodes of a btree that is shaped, each to all of its places, and gives the pointer to its root. */
 
 import type { WritableBlockDevice } from '@cowherd/shim'
-import { BTREE_PTR_V2_TYPE, BtreePtrV2 } from '../btree/btree-ptr.ts'
+import { makeNodePointer } from '../btree/node-pointer.ts'
 import type { NodeWriter } from '../btree/node-write.ts'
 import { Key } from '../key.ts'
 import { KeyHeap } from './key-heap.ts'
-import type { NodeShape, TreeShape } from './tree-shape.ts'
+import type { TreeShape } from './tree-shape.ts'
 
 export interface TreeRoot {
   readonly btree: number
@@ -39,29 +39,12 @@ export function writeTree({ btree, levels }: TreeShape, keys: KeyHeap, target: T
       if (!target.writer.makeNode(description, list)) throw new RangeError('a node was given more than it can hold')
       const { bytes } = target.writer
       for (const { device, sector } of node.places) target.devices[device]?.write(bytes, sector * SECTOR)
-      pointers.add(pointerTo(node, seq, bytes.length / SECTOR))
+      const places = node.places.map((place) => ({ ...place, gen: 0 })) // no bucket was used before
+      pointers.add(makeNodePointer(new Key(), description, bytes.length / SECTOR, places))
     }
     below = pointers
   })
   const pointer = new Key()
   pointer.set(below.words, below.order[0])
   return { btree, level: levels.length - 1, pointer }
-}
-
-function pointerTo(node: NodeShape, seq: Uint32Array, sectorsWritten: number): Key {
-  const head = BtreePtrV2.bytes({
-    memPtr: 0n,
-    seq: (BigInt(seq[1]) << 32n) | BigInt(seq[0]),
-    sectorsWritten,
-    flags: 0,
-    minKey: [...new Uint8Array(node.minKey.buffer, node.minKey.byteOffset, node.minKey.byteLength)],
-  })
-  const value = new Uint8Array(head.length + 8 * node.places.length)
-  value.set(head)
-  const view = new DataView(value.buffer)
-  node.places.forEach(({ device, sector }, i) => {
-    // type 1, sector, device; the generation of a bucket that was never used is 0
-    view.setBigUint64(head.length + 8 * i, 1n | (BigInt(sector) << 4n) | (BigInt(device) << 48n), true)
-  })
-  return new Key().make(BTREE_PTR_V2_TYPE, node.maxKey, value)
 }

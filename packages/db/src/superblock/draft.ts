@@ -20,7 +20,7 @@ const SECTOR = 512
 export interface DevicePart {
   readonly index: number
   readonly layout: LayoutRecord
-  /** The device's own sections: its journal. */
+  /** The device's own sections. */
   readonly sections: readonly Section[]
   /** Types of sections in the order in which they lie on the device; others come behind them. */
   readonly order?: readonly number[]
@@ -52,7 +52,7 @@ export class SuperblockDraft {
     this.identity = identity
   }
 
-  /** Of a superblock that was read. The devices' own sections, the journal's, are left out. */
+  /** Of a superblock that was read. The devices' own sections are left out. */
   static of(superblock: Superblock): SuperblockDraft {
     const head = SuperblockHead.read(viewOf(superblock.bytes), 0)
     const { version, versionMin, uuid, userUuid, label, nrDevices, timeBaseLo, timePrecision } = head
@@ -155,9 +155,10 @@ export class SuperblockDraft {
   }
 }
 
-/** Whether a section differs between the devices of a volume. */
+/** Whether a section stays on the device that it was read from: its journal, and what we know nothing of. */
 export function isDevicesOwn({ type }: Section): boolean {
-  return type === SECTION_NAMES.indexOf('journal') || type === SECTION_NAMES.indexOf('journal_v2')
+  const isJournal = type === SECTION_NAMES.indexOf('journal') || type === SECTION_NAMES.indexOf('journal_v2')
+  return isJournal || type >= SECTION_NAMES.length
 }
 
 /** The layout record as it is stored. */

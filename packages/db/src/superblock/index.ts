@@ -4,6 +4,7 @@ export { OPTIONS, parseSize, type Compression, type Option, type OptionName, typ
 export { decodeTarget, type Target } from './targets.ts'
 export { assemble, type Assembly, type Candidate, type MissingDevices } from './assemble.ts'
 export { SuperblockEdit } from './edit.ts'
+export { LiveSuperblock } from './live-superblock.ts'
 export { describeSuperblock } from './describe.ts'
 export { printSuperblock, type PrintOptions } from './print.ts'
 export { readSuperblock } from './read.ts'

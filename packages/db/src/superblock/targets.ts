@@ -4,7 +4,8 @@
  */
 
 import { uuidText, visibleText } from '@cowherd/kernel-lib'
-import { groupPath } from './sections/disk-groups.ts'
+import { groupPath, type DiskGroup } from './sections/disk-groups.ts'
+import type { Member } from './sections/members.ts'
 import type { Superblock } from './superblock.ts'
 
 const FIRST_GROUP = 257
@@ -24,6 +25,31 @@ export function decodeTarget(target: number): Target {
 export function encodeTarget(target: Target): number {
   if (target.kind === 'none') return 0
   return target.index + (target.kind === 'device' ? 1 : FIRST_GROUP)
+}
+
+/** The devices that a target stands for: one, or those whose label is the group or one below it. None for 0, and for what isn't there. */
+export function targetDevices(
+  target: number,
+  groups: readonly DiskGroup[],
+  members: readonly Member[],
+): ReadonlySet<number> {
+  const decoded = decodeTarget(target)
+  if (decoded.kind === 'none') return NO_DEVICES
+  const stands = ({ alive, index, group }: Member): boolean =>
+    alive && (decoded.kind === 'device' ? index === decoded.index : isWithin(group, decoded.index, groups))
+  return new Set(members.filter(stands).map(({ index }) => index))
+}
+
+const NO_DEVICES: ReadonlySet<number> = new Set()
+
+/** Whether a group is `ancestor` or below it. */
+function isWithin(group: number | undefined, ancestor: number, groups: readonly DiskGroup[]): boolean {
+  // A damaged chain may be circular.
+  for (let at = group, steps = 0; at !== undefined && steps <= groups.length; steps++) {
+    if (at === ancestor) return true
+    at = at < groups.length ? groups[at].parent : undefined
+  }
+  return false
 }
 
 /** As `show-super` prints it: `none`, the dotted path of a group, or `Device UUID (index)`. */

@@ -6,7 +6,7 @@
  */
 
 /* eslint-disable cowherd/imports -- what is inside the package is what these scenarios are about */
-import { NodeCache, type NodeCacheDescriptor } from '../../../../packages/db/src/btree/node-cache.ts'
+import { NodeCache, type NodeCacheDescriptor, type NodeFacts } from '../../../../packages/db/src/btree/node-cache.ts'
 import type { ImageBuilder } from '../../../../packages/db/src/btree/node-image.ts'
 import { POS_MIN, SPOS_MAX } from '../../../../packages/db/src/bpos.ts'
 /* eslint-enable cowherd/imports */
@@ -23,6 +23,10 @@ const RCU = 10
 const FILLS = 0
 
 const IMAGE_WORDS = 4
+const FACTS: NodeFacts = {
+  ...{ minKey: POS_MIN, maxKey: SPOS_MAX, seqLo: 1, seqHi: 0, writtenSectors: 8, generation: 1 },
+  formatWords: new Uint32Array(14),
+}
 
 // what the hashtable reads is looked at in scenarios of its own
 Object.assign(globalThis, { trapped: (value: number) => value })
@@ -86,7 +90,7 @@ class Reader {
   private fill(claimed: number, n: number): void {
     const { cache } = this
     Atomics.add(this.words, FILLS + n, 1)
-    const slot = cache.fill(claimed, n, 1, 0, imageOf(n), POS_MIN, SPOS_MAX)
+    const slot = cache.fill(claimed, n, 1, 0, imageOf(n), FACTS)
     const sequence = cache.sequence(slot)
     must(this.sees(slot, n), 'who has read a node sees it')
     must(cache.isUnchanged(slot, sequence), 'a pinned node stays')

@@ -4,7 +4,7 @@
  */
 
 import { Malformed } from '../malformed.ts'
-import { findSection, u64sOf, type Section } from './section.ts'
+import { findSection, makeSection, u64sOf, type Section } from './section.ts'
 
 /** Sequence numbers from `start` up to but not including `end`. */
 export interface SeqRange {
@@ -24,6 +24,22 @@ export function readBlacklist(sections: readonly Section[]): SeqRange[] {
     }
   })
   return ranges
+}
+
+/** The section of these ranges, ascending and disjoint. */
+export function makeBlacklist(ranges: readonly SeqRange[]): Section {
+  const body = new BigUint64Array(ranges.flatMap(({ start, end }) => [start, end]))
+  return makeSection('journal_seq_blacklist', new Uint8Array(body.buffer))
+}
+
+/** The ranges with another one, which is joined with all that it overlaps or touches. Format chapter 3, 3.5.2. */
+export function withRange(ranges: readonly SeqRange[], { start, end }: SeqRange): SeqRange[] {
+  const before = ranges.filter((range) => range.end < start)
+  const after = ranges.filter((range) => range.start > end)
+  const joined = ranges.slice(before.length, ranges.length - after.length)
+  const first = joined.length > 0 && joined[0].start < start ? joined[0].start : start
+  const last = joined.length > 0 && joined[joined.length - 1].end > end ? joined[joined.length - 1].end : end
+  return [...before, { start: first, end: last }, ...after]
 }
 
 /** As `show-super` prints the section. */

@@ -1,0 +1,90 @@
+import { fuzzCodecs as codecs, Random } from '@cowherd/fuzz'
+import { writableMemoryStore } from '@cowherd/store'
+import { describe, expect, test } from 'vitest'
+import { bpos } from './bpos.ts'
+import { openDatabase, type Database } from './database.ts'
+import { Key } from './key.ts'
+import { makeVolume } from './new-volume/make-volume.ts'
+import { openVolume } from './volume.ts'
+
+const MIB = 2 ** 20
+const BTREE = 30
+const COOKIE = 3
+
+function blank(count = 1, nodeBytes = 128 << 10, bytes = 64 * MIB): Uint8Array[] {
+  const disks = Array.from({ length: count }, () => new Uint8Array(bytes))
+  const random = new Random(7)
+  makeVolume(
+    disks.map((disk, i) => ({
+      device: writableMemoryStore(disk, `disk ${i}`),
+      blockBytes: 4096,
+      bucketBytes: nodeBytes * 2,
+    })),
+    {
+      ...{ codecs, nowNs: 1n, btreeNodeBytes: nodeBytes },
+      random: (target) => void random.fill(target),
+      options: { metadataReplicas: Math.min(count, 2) },
+      fill: () => undefined,
+    },
+  )
+  return disks
+}
+
+function open(disks: readonly Uint8Array[]): Database {
+  const random = new Random(8)
+  return openDatabase(
+    disks.map((disk, i) => writableMemoryStore(disk, `disk ${i}`)),
+    { codecs, random: (target) => void random.fill(target), nowSeconds: () => 5n },
+  )
+}
+
+function contents(disks: readonly Uint8Array[], btree = BTREE): Map<string, string> {
+  const volume = openVolume(
+    disks.map((disk, i) => writableMemoryStore(disk.slice(), `disk ${i}`)),
+    { codecs },
+  )
+  const found = new Map<string, string>()
+  const cursor = volume.cursor(btree)
+  for (let more = cursor.seek(bpos(0, 0)); more; more = cursor.next()) {
+    found.set(cursor.key.posText, [...cursor.key.value].join())
+  }
+  return found
+}
+
+const key = new Key()
+const value = (n: number): Uint8Array => new Uint8Array(64).fill(n)
+
+describe('a database', () => {
+  test('keeps what was written through a clean shutdown', () => {
+    const disks = blank()
+    const db = open(disks)
+    db.write((tx) => tx.put(BTREE, key.make(COOKIE, bpos(1, 2), value(3))))
+    db.close()
+    expect(contents(disks)).toEqual(new Map([['1:2:0', value(3).join()]]))
+  })
+
+  test('and what was flushed through a crash', () => {
+    const disks = blank()
+    const db = open(disks)
+    db.write((tx) => tx.put(BTREE, key.make(COOKIE, bpos(1, 2), value(3))), { durability: 'flushed' })
+    db.abandon()
+    expect(contents(disks)).toEqual(new Map([['1:2:0', value(3).join()]]))
+    const again = open(disks)
+    again.write((tx) => tx.put(BTREE, key.make(COOKIE, bpos(1, 3), value(4))))
+    again.close()
+    expect(contents(disks).size).toBe(2)
+  })
+
+  test('many keys: nodes are split, and all are there', () => {
+    const disks = blank()
+    const db = open(disks)
+    for (let i = 0; i < 20_000; i++) {
+      const place = (i * 7919) % 20_000
+      db.write((tx) => tx.put(BTREE, key.make(COOKIE, bpos(1, place), value(place % 256))))
+    }
+    db.close()
+    const found = contents(disks)
+    expect(found.size).toBe(20_000)
+    expect(found.get('1:77:0')).toBe(value(77).join())
+  })
+})

@@ -1,0 +1,110 @@
+/**
+ * The space of a volume that is open for writing, as the database deals with it: what follows from pointers, counters in memory, room for
+ * btree nodes, and what the superblock has to say before something comes to lie where nothing was. Format chapter 4.
+ */
+
+import { DeviceError, type WritableBlockDevice } from '@cowherd/shim'
+import type { NodePlace } from './btree/node-pointer.ts'
+import type { NodeSpace, PointerChange } from './btree/tree-writer.ts'
+import type { Allocator } from './space/allocator.ts'
+import type { SpaceTriggers } from './space/bucket-trigger.ts'
+import type { PointerTrigger } from './space/pointer-trigger.ts'
+import { Watermark } from './space/reserves.ts'
+import type { Usage } from './space/usage.ts'
+import { AccountingType } from './key-types/accounting.ts'
+import { KEY_POS_AT, KEY_WORDS } from './key.ts'
+import type { LiveSuperblock } from './superblock/index.ts'
+import type { Committer } from './transaction/committer.ts'
+import type { Transaction } from './transaction/transaction.ts'
+
+const SECTOR = 512
+
+export interface VolumeSpaceParts {
+  readonly devices: readonly (WritableBlockDevice | undefined)[]
+  readonly nodeSectors: number
+  readonly live: LiveSuperblock
+  readonly usage: Usage
+  readonly allocator: Allocator
+  readonly buckets: SpaceTriggers
+  readonly pointers: PointerTrigger
+  /** Serves what follows from changes of nodes. */
+  readonly tx: Transaction
+  /** Whether a device takes writes. */
+  readonly isWritable: (device: number) => boolean
+  readonly onDeviceError: (device: number, error: DeviceError) => void
+}
+
+export class VolumeSpace implements NodeSpace {
+  private readonly parts: VolumeSpaceParts
+  private committer: Committer | undefined
+  private readonly posBytes = new Uint8Array(20)
+  private readonly posWords = new Uint32Array(this.posBytes.buffer)
+
+  constructor(parts: VolumeSpaceParts) {
+    this.parts = parts
+  }
+
+  /** Who commits what follows from changes of nodes. */
+  bind(committer: Committer): void {
+    this.committer = committer
+  }
+
+  allocate(): readonly NodePlace[] {
+    return this.parts.allocator.allocateNode(Watermark.interiorUpdates)
+  }
+
+  done(places: readonly NodePlace[]): void {
+    this.parts.allocator.done(places)
+  }
+
+  cover(places: readonly NodePlace[]): void {
+    const { live, nodeSectors } = this.parts
+    let isChanged = false
+    for (const { device, sector } of places) isChanged = live.coverNode(device, sector, nodeSectors) || isChanged
+    if (isChanged) live.write()
+  }
+
+  write(places: Iterable<NodePlace>, bytes: Uint8Array, offset: number): void {
+    const { devices, isWritable, onDeviceError } = this.parts
+    let copies = 0
+    let failure: DeviceError | undefined
+    for (const { device: index, sector } of places) {
+      const device = devices[index]
+      if (device === undefined || !isWritable(index)) continue
+      try {
+        device.write(bytes, sector * SECTOR + offset)
+        copies++
+      } catch (error) {
+        if (!(error instanceof DeviceError)) throw error
+        failure = error
+        onDeviceError(index, error)
+      }
+    }
+    if (copies === 0) throw failure ?? new DeviceError('EIO', '', 'no device left that a node could be written to')
+  }
+
+  settle(btree: number, changes: readonly PointerChange[], seq: number): void {
+    const { tx, buckets, pointers } = this.parts
+    if (this.committer === undefined) throw new RangeError('nobody commits')
+    tx.begin(seq)
+    buckets.begin()
+    for (const change of changes) pointers.run(tx, { btree, ...change })
+    buckets.finish(tx)
+    this.committer.settle(tx)
+  }
+
+  /** Before counters change: a set of devices that holds something from then on has to be in the superblock. Chapter 4, 4.7.2. */
+  beforeCounters(words: Uint32Array, at: number): void {
+    if ((words[at + KEY_POS_AT] & 0xff) !== AccountingType.replicas || words[at + KEY_WORDS + 1] >>> 31 !== 0) return
+    const { posBytes, posWords } = this
+    for (let i = 0; i < posWords.length; i++) posWords[i] = words[at + KEY_POS_AT + i]
+    const devices = posBytes.subarray(4, 4 + posBytes[2])
+    if (this.parts.live.addReplicas({ dataType: posBytes[1], required: posBytes[3], devices: [...devices] }))
+      this.parts.live.write()
+  }
+
+  /** The same when the counters have changed. */
+  afterCounters(words: Uint32Array, at: number): void {
+    this.parts.usage.applyKey(words, at)
+  }
+}
