@@ -30,6 +30,7 @@ import { passesToRun, type PassTable } from './recovery/passes.ts'
 import { Allocator } from './space/allocator.ts'
 import { SpaceTriggers } from './space/bucket-trigger.ts'
 import { Capacity } from './space/capacity.ts'
+import { Discards, type DiscardProgress } from './space/discards.ts'
 import { initFreespace } from './space/freespace-init.ts'
 import { PointerTrigger } from './space/pointer-trigger.ts'
 import { reservedBuckets } from './space/reserved-buckets.ts'
@@ -75,8 +76,10 @@ const DIRTY_MAX = 1 / 2
 const DIRTY_LOW = 1 / 4
 /** How often reclaim is tried before the journal is left to say that it is full. */
 const RECLAIM_TRIES = 4
-/** Buckets that are marked in one transaction. */
+/** Buckets that are marked, or made free, in one transaction. */
 const BUCKETS_AT_ONCE = 256
+/** So many emptied buckets, and they are made free although there are others. */
+const EMPTIED_MIN = 64
 /** Of key versions after a crash, how many may have been used that nobody knows of. */
 const KEY_VERSIONS_GIVEN_UP = 65536n
 
@@ -110,6 +113,7 @@ export class Database extends Volume {
   private readonly trees: TreeWriter
   private readonly committer: Committer
   private readonly buckets: SpaceTriggers
+  private readonly discards: Discards
   private readonly tx: Transaction
   private readonly cacheBytes: number
   private readonly superblocks: Assembly['superblocks']
@@ -118,6 +122,8 @@ export class Database extends Volume {
   private keyVersion: bigint
   private isInTransaction = false
   private isClosed = false
+  /** What was flushed when no emptied bucket could be made free. */
+  private recycledSeq = -1
   private waiting: { readonly seq: number; readonly then: () => void }[] = []
 
   constructor(assembly: Assembly, options: DatabaseOptions, takeover: Takeover) {
@@ -199,6 +205,14 @@ export class Database extends Volume {
       devices: devicesOf,
       accepts: (device) =>
         this.isDeviceWritable(device) && ((superblock.members[device].dataAllowed >> DataType.user) & 1) === 1,
+    })
+    this.discards = new Discards({
+      ...{ shape, devices, members: superblock.members },
+      cursor: (btree) => this.cursor(btree),
+      isOpen: (device, bucket) => this.allocator.isOpen(device, bucket),
+      isRw: (device) => this.isDeviceWritable(device),
+      flushedSeq: () => this.journal.flushedSeq,
+      note: this.noteOnce,
     })
     const space = new VolumeSpace({
       ...{ devices, live: this.live, usage: this.usage, allocator: this.allocator, buckets: this.buckets, pointers },
@@ -398,6 +412,38 @@ export class Database extends Volume {
       })
     }
     this.relieve()
+    this.recycle()
+  }
+
+  /** Makes emptied buckets free: when there are many, or few are free. */
+  private recycle(): void {
+    let emptied = 0
+    let isLow = false
+    for (const { index, alive } of this.superblock.members) {
+      if (!alive || !this.isDeviceWritable(index)) continue
+      emptied += this.usage.buckets(index, DataType.needDiscard)
+      if (this.allocator.bucketsFree(index, Watermark.normal) === 0) isLow = true
+    }
+    if (emptied === 0 || (!isLow && (emptied < EMPTIED_MIN || this.journal.flushedSeq === this.recycledSeq))) return
+    const { freed, waiting } = this.discardSome()
+    if (isLow && freed < BUCKETS_AT_ONCE && waiting > 0) {
+      this.guard(() => this.journal.flush())
+      this.discardSome()
+    }
+    if (freed === 0) this.recycledSeq = this.journal.flushedSeq
+  }
+
+  private discardSome(): DiscardProgress {
+    let progress: DiscardProgress = { freed: 0, waiting: 0 }
+    this.guard(() => {
+      const { tx } = this
+      tx.begin(this.journal.seq)
+      this.buckets.begin()
+      progress = this.discards.step(tx, this.buckets, BUCKETS_AT_ONCE)
+      this.committer.commit(tx)
+      this.trees.balance()
+    })
+    return progress
   }
 
   /** Writes out nodes, the oldest first, if those that were changed take too much of the cache. */

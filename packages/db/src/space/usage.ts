@@ -91,7 +91,8 @@ export class Usage {
   /** Buckets of the device that are free, or will be without anything being moved. */
   reclaimableBuckets(device: number): number {
     const { free, cached, needGcGens, needDiscard } = DataType
-    return [free, cached, needGcGens, needDiscard].reduce((sum, type) => sum + this.buckets(device, type), 0)
+    const buckets = (dataType: number): number => this.buckets(device, dataType)
+    return buckets(free) + buckets(cached) + buckets(needGcGens) + buckets(needDiscard)
   }
 
   /** Sectors of all copies of a type of data. */

@@ -207,8 +207,15 @@ export class LiveSuperblock {
 
   /** When a new volume's first start has put everything there that it needs: nothing is written before. */
   setInitialized(): boolean {
-    if (this.draft.getFlag(Flag.initialized) === 1) return this.isChanged
-    this.draft.setFlag(Flag.initialized, 1)
+    const { draft } = this
+    if (draft.getFlag(Flag.initialized) === 1) return this.isChanged
+    draft.setFlag(Flag.initialized, 1)
+    draft.setFlag(Flag.versionUpgradeComplete, VERSION_CURRENT)
+    draft.compat |= compatBit('extents_above_btree_updates_done') | compatBit('bformat_overflow_done')
+    if (this.ext === undefined) {
+      this.ext = makeEmptyExt()
+      draft.setSection(this.ext)
+    }
     return this.changed()
   }
 
