@@ -22,6 +22,9 @@ const INODE = KEY_WORDS + LoggedOpFinsertValue.offsets.inode / 4
 const DESTINATION = KEY_WORDS + LoggedOpFinsertValue.offsets.destination / 4
 const SOURCE = KEY_WORDS + LoggedOpFinsertValue.offsets.source / 4
 
+/** How far it has come. */
+export const FinsertState = { start: 0, shiftExtents: 1, finish: 2 } as const
+
 const STATES = ['start', 'shift_extents', 'finish']
 
 export const loggedOpFinsert: KeyType = {

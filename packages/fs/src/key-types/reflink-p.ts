@@ -22,6 +22,31 @@ export function reflinkIndex(key: Key): number {
   return key.words[INDEX + 1] * 0x100000000 + key.words[INDEX]
 }
 
+/** How many shared sectors in front of the key's and behind them the key holds a reference to as well. */
+export function reflinkFrontPad(key: Key): number {
+  return key.words[FRONT_PAD]
+}
+export function reflinkBackPad(key: Key): number {
+  return key.words[BACK_PAD]
+}
+
+/** Makes the key begin so many shared sectors later. */
+export function moveReflinkIndex(key: Key, sectors: number): void {
+  const index = reflinkIndex(key) + sectors
+  key.words[INDEX] = index
+  key.words[INDEX + 1] = Math.floor(index / 0x100000000)
+}
+
+/** What a key that is new refers to besides its own sectors is found out when it is inserted (`triggers/reflink.ts`). */
+export function clearReflinkPads(key: Key): void {
+  setReflinkPads(key, 0, 0)
+}
+
+export function setReflinkPads(key: Key, front: number, back: number): void {
+  key.words[FRONT_PAD] = front
+  key.words[BACK_PAD] = back
+}
+
 export const reflinkP: KeyType = {
   number: REFLINK_P,
   name: 'reflink_p',

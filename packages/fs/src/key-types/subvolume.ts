@@ -1,6 +1,6 @@
 /** Key type `subvolume`: one subvolume, in the subvolumes btree at (0, id). Format chapter 5, 5.7.1. */
 
-import type { KeyType } from '@cowherd/db'
+import type { Key, KeyType } from '@cowherd/db'
 import { KEY_WORDS } from '@cowherd/db'
 import { bits32, pad, struct, u32, u64 } from '@cowherd/kernel-lib'
 import { decimalAt, wideAt } from '../halves.ts'
@@ -21,6 +21,16 @@ const INODE = KEY_WORDS + SubvolumeValue.offsets.inode / 4
 const CREATION_PARENT = KEY_WORDS + SubvolumeValue.offsets.creationParent / 4
 const FS_PATH_PARENT = KEY_WORDS + SubvolumeValue.offsets.fsPathParent / 4
 const SUBVOLUME_ID_MAX = 0x7fffffff
+
+/** The snapshot through which the subvolume sees the volume. */
+export function subvolumeSnapshot(key: Key): number {
+  return key.words[SNAPSHOT]
+}
+
+/** The subvolume that holds the name; 0 for none, and in volumes from before version 1.5. */
+export function subvolumePathParent(key: Key): number {
+  return FS_PATH_PARENT < key.u64s * 2 ? key.words[FS_PATH_PARENT] : 0
+}
 
 export const subvolume: KeyType = {
   number: 21,

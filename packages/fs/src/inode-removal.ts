@@ -1,0 +1,117 @@
+/**
+ * Deleting a version of an inode that nobody can open any more: what it is made of, a bounded number of keys in each transaction, and the
+ * inode last. Format chapter 5, 5.3.
+ *
+ * The inode is unlinked before and listed in deleted_inodes, so that the next start goes on where a crash interrupted. Each transaction
+ * leaves a volume behind in which everything adds up.
+ */
+
+import { advanceBpos, advanceBposNoSnapshot, BtreeId, copyBpos, Key, KEY_POS_AT, peekVersion, peekVisible, removeVisible, setBpos } from '@cowherd/db'
+import type { Ancestry, Bpos, Updates } from '@cowherd/db'
+import { EXTENTS_PER_STEP, removeExtents, type InodeVersion } from './extents/overwrite.ts'
+import { changeSectors, isInode, storeInode } from './inode-versions.ts'
+import { Inode, INODE_GENERATION } from './inode.ts'
+import { InodeGenerationValue } from './key-types/inode-generation.ts'
+import type { WritableVolume } from './writable-volume.ts'
+
+/** Those of all calls: nothing here calls back. */
+const inode = new Inode()
+const key = new Key()
+const pos: Bpos = new Uint32Array(5)
+
+/**
+ * Deletes a version of an inode, in as many transactions as it takes; and those above it, in ancestor snapshots, that were kept for nobody
+ * but it. `isOpen`: whether somebody has a version open, which then stays. Throws KeyError for malformed keys, and what the database throws.
+ */
+export function removeInode(
+  volume: WritableVolume,
+  version: InodeVersion,
+  isOpen: (version: InodeVersion) => boolean = () => false,
+): void {
+  for (let next: InodeVersion | undefined = version; next !== undefined && !isOpen(next); ) {
+    const { numberHi, numberLo, snapshot }: InodeVersion = next
+    let isGone = false
+    while (!isGone) {
+      volume.write(
+        (updates) => {
+          isGone = removeInodeStep(updates, volume.snapshots, { numberHi, numberLo, snapshot })
+        },
+        { frees: true },
+      )
+    }
+    next = deadVersionAbove(volume, { numberHi, numberLo, snapshot })
+  }
+}
+
+/** Deletes some of what makes up a version of an inode, as part of a transaction. True if nothing is left: the inode went too. */
+export function removeInodeStep(updates: Updates, ancestry: Ancestry, version: InodeVersion): boolean {
+  const removal = removeExtents(updates, ancestry, version, 0, Infinity, EXTENTS_PER_STEP)
+  let left = EXTENTS_PER_STEP - removal.keys
+  for (const btree of [BtreeId.xattrs, BtreeId.dirents]) left -= removeKeys(updates, ancestry, btree, version, left)
+  if (left === 0) {
+    takeSectors(updates, version, removal.sectors)
+    return false
+  }
+  leaveGeneration(updates, ancestry, version)
+  return true
+}
+
+/** Deletes what a snapshot sees of an inode in a btree, `keysMax` keys at most. Returns how many there were. */
+function removeKeys(
+  updates: Updates,
+  ancestry: Ancestry,
+  btree: number,
+  { numberHi, numberLo, snapshot }: InodeVersion,
+  keysMax: number,
+): number {
+  const ancestors = ancestry.ancestorsOf(snapshot)
+  setBpos(pos, numberHi, numberLo, 0, 0, snapshot)
+  let keys = 0
+  while (keys < keysMax && peekVisible(updates, btree, pos, ancestors, key)) {
+    copyBpos(pos, key.words, KEY_POS_AT)
+    pos[0] = snapshot
+    removeVisible(updates, btree, pos, ancestors)
+    keys++
+    if (!advanceBposNoSnapshot(pos) || pos[3] !== numberLo || pos[4] !== numberHi) break
+    pos[0] = snapshot
+  }
+  return keys
+}
+
+/** The inode, if it is the version's own, has so many sectors fewer. */
+function takeSectors(updates: Updates, { numberHi, numberLo, snapshot }: InodeVersion, sectors: number): void {
+  setBpos(pos, 0, 0, numberHi, numberLo, snapshot)
+  if (sectors === 0 || !updates.get(BtreeId.inodes, pos, key)) return
+  // A damaged one goes soon.
+  if (!isInode(key.type) || inode.decode(key) !== undefined) return
+  changeSectors(inode, -sectors)
+  storeInode(updates, inode)
+}
+
+/** What is left of an inode: its number comes back with another generation. It hides what ancestors have. */
+function leaveGeneration(
+  updates: Updates,
+  ancestry: Ancestry,
+  { numberHi, numberLo, snapshot }: InodeVersion,
+): void {
+  setBpos(pos, 0, 0, numberHi, numberLo, snapshot)
+  if (!peekVersion(updates, BtreeId.inodes, pos, ancestry.ancestorsOf(snapshot), key) || !isInode(key.type)) return
+  const generation = inode.decode(key) === undefined ? inode.generation : 0
+  const value = InodeGenerationValue.bytes({ generation: (generation + 1) >>> 0, pad: undefined })
+  updates.put(BtreeId.inodes, key.make(INODE_GENERATION, pos, value))
+}
+
+/** The version above, if it was kept only because of the one that is gone. */
+function deadVersionAbove(volume: WritableVolume, version: InodeVersion): InodeVersion | undefined {
+  const { numberHi, numberLo, snapshot } = version
+  const cursor = volume.cursor(BtreeId.deletedInodes)
+  setBpos(pos, 0, 0, numberHi, numberLo, snapshot)
+  for (let found = advanceBpos(pos) && cursor.seek(pos); found; found = cursor.next()) {
+    const { key: listed } = cursor
+    if (listed.offsetLo !== numberLo || listed.offsetHi !== numberHi) return undefined
+    if (volume.snapshots.isAncestor(snapshot, listed.snapshot)) {
+      return { numberHi, numberLo, snapshot: listed.snapshot }
+    }
+  }
+  return undefined
+}

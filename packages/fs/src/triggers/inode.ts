@@ -1,0 +1,68 @@
+/**
+ * What follows when a version of an inode changes: how many there are, which have versions below them (has_child_snapshot), and which
+ * wait to be deleted (deleted_inodes). Format chapter 5, 5.2.7 and 5.3; chapter 4, 4.5.4.
+ *
+ * Who writes inodes needn't know of other snapshots: the flag of a new version is set here, whatever it says, and that of the version
+ * above it.
+ */
+
+import { accountingPos, AccountingType, BtreeId, copyBpos, Key, KEY_POS_AT, set } from '@cowherd/db'
+import type { Bpos, KeyChange, Updates } from '@cowherd/db'
+import { InodeFlag } from '../inode.ts'
+import { findVersionAbove, hasVersionBelow, inodeFlags, isInode, setInodeFlag } from '../inode-versions.ts'
+
+const COUNTER = accountingPos(AccountingType.inodes)
+const NO_VALUE = new Uint8Array(0)
+
+/** Those of all calls: nothing here calls back. */
+const changed = new Key()
+const other = new Key()
+const pos: Bpos = new Uint32Array(5)
+
+/** For the inodes btree. */
+export function inodeTrigger(updates: Updates, { old, new: now }: KeyChange): void {
+  const key = now ?? old
+  if (key === undefined) return
+  const was = old !== undefined && isInode(old.type)
+  const is = now !== undefined && isInode(now.type)
+  copyBpos(pos, key.words, KEY_POS_AT)
+  if (is !== was) {
+    updates.account(COUNTER, is ? 1 : -1)
+    markAbove(updates, is)
+  }
+  let flags = is ? inodeFlags(now) : 0
+  if (is && !was) flags = markOwn(updates, now)
+  list(updates, was && isDead(inodeFlags(old)), is && isDead(flags))
+}
+
+/** True for what nobody can open any more, and no snapshot below has a version of: such inodes are listed until they are deleted. */
+export function isDead(flags: number): boolean {
+  return (flags & (InodeFlag.unlinked | InodeFlag.hasChildSnapshot)) === InodeFlag.unlinked
+}
+
+/** The version above the one at `pos` has got a version below, or has lost it. */
+function markAbove(updates: Updates, hasOne: boolean): void {
+  if (!findVersionAbove(updates, pos, changed)) return
+  const isMarked = (inodeFlags(changed) & InodeFlag.hasChildSnapshot) !== 0
+  if (isMarked === hasOne) return
+  if (!hasOne && hasVersionBelow(updates, changed.words.subarray(KEY_POS_AT), other)) return
+  setInodeFlag(changed, InodeFlag.hasChildSnapshot, hasOne)
+  updates.put(BtreeId.inodes, changed)
+}
+
+/** Sets the flag of a new version as it must be. Returns the flags. */
+function markOwn(updates: Updates, now: Key): number {
+  const flags = inodeFlags(now)
+  const isMarked = (flags & InodeFlag.hasChildSnapshot) !== 0
+  if (hasVersionBelow(updates, pos, other) === isMarked) return flags
+  changed.set(now.words, 0)
+  setInodeFlag(changed, InodeFlag.hasChildSnapshot, !isMarked)
+  updates.put(BtreeId.inodes, changed)
+  return inodeFlags(changed)
+}
+
+function list(updates: Updates, was: boolean, is: boolean): void {
+  if (is === was) return
+  if (is) updates.put(BtreeId.deletedInodes, changed.make(set.number, pos, NO_VALUE))
+  else updates.remove(BtreeId.deletedInodes, pos)
+}
