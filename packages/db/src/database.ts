@@ -13,7 +13,7 @@
  * EROFS from then on, and what was promised is on the devices.
  */
 
-import { isWritable, type DeviceError, type WritableBlockDevice } from '@cowherd/shim'
+import { DeviceError, isWritable, type WritableBlockDevice } from '@cowherd/shim'
 import { BtreeId } from './btree-ids.ts'
 import type { KeyTakeover } from './btree/btree.ts'
 import type { Cursor } from './btree/cursor.ts'
@@ -80,6 +80,9 @@ const RECLAIM_TRIES = 4
 const BUCKETS_AT_ONCE = 256
 /** So many emptied buckets, and they are made free although there are others. */
 const EMPTIED_MIN = 64
+/** Nodes that were changed before the last period but one are written out, a few at once. */
+const PERIOD_MS = 10_000
+const OLD_AT_ONCE = 16
 /** Of key versions after a crash, how many may have been used that nobody knows of. */
 const KEY_VERSIONS_GIVEN_UP = 65536n
 
@@ -121,6 +124,14 @@ export class Database extends Volume {
   private readonly clocks: { read: number; written: number }
   private keyVersion: bigint
   private isInTransaction = false
+  /** When everything was on stable storage. */
+  private unflushedMs = 0
+  /** When this period began, with which entry, and with which one the period before. */
+  private periodMs = 0
+  private periodSeq = 0
+  private oldSeq = 0
+  /** A device has failed, and the others don't know yet. */
+  private isStateUnwritten = false
   private isClosed = false
   /** What was flushed when no emptied bucket could be made free. */
   private recycledSeq = -1
@@ -170,8 +181,11 @@ export class Database extends Volume {
       mayNotFlush: hasFeature(superblock.features, 'journal_no_flush'),
       live: { clocks: this.clocks, roots: () => this.liveRoots(), keyVersion: () => this.keyVersion },
       ensureReplicas: (on) => this.ensureReplicas(DataType.journal, on),
-      onFlushed: (seq) => this.noteFlushed(seq),
-      onDeviceError: (device, error) => this.noteDeviceError(device, error),
+      onFlushed: () => undefined, // who waits is told when nothing else is going on
+      onDeviceError: (device, error) => {
+        this.refuseLoss(error)
+        this.noteDeviceError(device, error)
+      },
     })
     this.editor = new NodeEditor(btrees.cache, this.journal.pins)
     takeover.taken = (slot) => {
@@ -219,6 +233,7 @@ export class Database extends Volume {
       ...{ nodeSectors: nodeBytes / 512, tx: inner },
       isWritable: (device) => this.isDeviceWritable(device),
       onDeviceError: (device, error) => this.noteDeviceError(device, error),
+      writeSuperblock: () => this.writeSuperblock(),
     })
     const { editor, journal } = this
     this.trees = new TreeWriter({ btrees, editor, journal, sink, random, space, copies })
@@ -232,7 +247,7 @@ export class Database extends Volume {
     space.bind(this.committer)
 
     for (const { name } of toRun) (passes[name] ?? databasePasses[name])(this)
-    if (required !== 0n && this.live.setPassesRequired(0n)) this.live.write()
+    if (required !== 0n && this.live.setPassesRequired(0n)) this.writeSuperblock()
   }
 
   /** The journal entry that the next transaction becomes part of. */
@@ -265,8 +280,12 @@ export class Database extends Volume {
       if (durability === 'journaled') this.guard(() => this.journal.close())
       if (durability === 'flushed') this.flush()
       return seq
+    } catch (error) {
+      if (this.journal.isHalted) throw this.fail(error)
+      throw error
     } finally {
       this.isInTransaction = false
+      this.tellFlushed()
     }
   }
 
@@ -279,12 +298,27 @@ export class Database extends Volume {
   flush(): void {
     this.refuseUnwritable()
     this.guard(() => this.journal.flush())
+    this.tellFlushed()
   }
 
   /** Calls `then` once entry `seq` is on stable storage: at once, if it is. */
   whenFlushed(seq: number, then: () => void): void {
     if (seq <= this.journal.flushedSeq) then()
     else this.waiting.push({ seq, then })
+  }
+
+  /**
+   * What goes on in the background: to be called now and then, about every second, also when nobody asks for anything. `nowMs`: a clock. Brings
+   * transactions to stable storage that have waited for the option journal_flush_delay, writes out nodes that were changed long ago, a
+   * few at a time, and makes emptied buckets free. Throws VolumeError as `flush` does.
+   */
+  work(nowMs: number): void {
+    this.refuseUnwritable()
+    if (this.isInTransaction) throw new RangeError('work within a transaction')
+    if (this.journal.isFlushed) this.unflushedMs = nowMs
+    else if (nowMs - this.unflushedMs >= this.superblock.options.journalFlushDelay) this.flush()
+    this.writeOldest(nowMs)
+    this.recycle()
   }
 
   /** Writes out all changed nodes; they need the journal no more. */
@@ -324,7 +358,7 @@ export class Database extends Volume {
       if (this.superblock.crypt !== undefined) this.keyVersion += KEY_VERSIONS_GIVEN_UP
     }
     this.live.markDirty()
-    this.live.write()
+    this.writeSuperblock()
   }
 
   /** For recovery: takes all keys of the journal into the btrees. */
@@ -371,7 +405,7 @@ export class Database extends Volume {
       initFreespace({ shape, cursor, commit: (change) => this.write(change, { frees: true }) }, index, member)
       this.flush()
       this.live.setFreespaceInitialized(index)
-      this.live.write()
+      this.writeSuperblock()
     }
   }
 
@@ -383,7 +417,7 @@ export class Database extends Volume {
       }
       const { journalSeq, records, positions } = this.journal.writeEmptyFlush()
       this.live.markClean(journalSeq, records, positions)
-      this.live.write()
+      this.writeSuperblock()
     })
   }
 
@@ -460,10 +494,30 @@ export class Database extends Volume {
     this.guard(() => this.trees.writeOut(slots))
   }
 
+  /** Writes out some of the nodes that were changed first in a period before this one. */
+  private writeOldest(nowMs: number): void {
+    if (nowMs - this.periodMs >= PERIOD_MS) {
+      this.oldSeq = this.periodSeq
+      this.periodSeq = this.journal.seq
+      this.periodMs = nowMs
+    }
+    const slots: number[] = []
+    for (const { slot, oldestSeq } of this.editor.dirty.values()) {
+      if (oldestSeq >= this.oldSeq || slots.length === OLD_AT_ONCE) break
+      slots.push(slot)
+    }
+    if (slots.length === 0) return
+    this.guard(() => {
+      this.trees.writeOut(slots)
+      this.trees.balance()
+    })
+  }
+
   /** Runs what must not fail halfway. If it does, nothing is written any more. */
   private guard(action: () => void): void {
     try {
       action()
+      if (this.isStateUnwritten) this.writeSuperblock()
     } catch (error) {
       throw this.fail(error)
     }
@@ -509,19 +563,46 @@ export class Database extends Volume {
   }
 
   private ensureReplicas(dataType: number, devices: readonly number[]): void {
-    if (this.live.addReplicas({ dataType, required: 1, devices })) this.live.write()
+    if (this.live.addReplicas({ dataType, required: 1, devices })) this.writeSuperblock()
   }
 
-  private noteFlushed(seq: number): void {
-    const ready = this.waiting.filter((each) => each.seq <= seq)
-    this.waiting = this.waiting.filter((each) => each.seq > seq)
+  /** Calls who waits for what is on stable storage by now. Whoever is called may write. */
+  private tellFlushed(): void {
+    if (this.waiting.length === 0 || this.isInTransaction) return
+    const { flushedSeq } = this.journal
+    const ready = this.waiting.filter(({ seq }) => seq <= flushedSeq)
+    this.waiting = this.waiting.filter(({ seq }) => seq > flushedSeq)
     for (const { then } of ready) then()
   }
 
+  /** A device has failed: it is not written any more, and what has to lie on several lies on others from now on. */
   private noteDeviceError(device: number, error: DeviceError): void {
+    if (this.failedDevices.has(device)) return
     this.noteOnce(`${error.message}: device ${device} is not written any more`)
     this.failedDevices.add(device)
     this.live.leaveOut(device)
+    if (this.live.setState(device, 'ro')) this.isStateUnwritten = true
+  }
+
+  /** What was written to a device that can't be flushed may be lost: that is the end, unless all of it is on another one too. */
+  private refuseLoss(error: DeviceError): void {
+    const { metadataReplicas, dataReplicas } = this.superblock.options
+    if (metadataReplicas < 2 || dataReplicas < 2) throw error
+  }
+
+  /** Writes the superblock to all devices that have not failed. Throws DeviceError if none is left. */
+  private writeSuperblock(): void {
+    for (;;) {
+      this.isStateUnwritten = false
+      try {
+        this.live.write()
+        return
+      } catch (error) {
+        const device = error instanceof DeviceError ? this.devices.findIndex((each) => each?.name === error.device) : -1
+        if (!(error instanceof DeviceError) || device < 0 || this.failedDevices.has(device)) throw error
+        this.noteDeviceError(device, error)
+      }
+    }
   }
 
   private isDeviceWritable(device: number): boolean {

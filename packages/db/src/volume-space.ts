@@ -32,6 +32,7 @@ export interface VolumeSpaceParts {
   /** Whether a device takes writes. */
   readonly isWritable: (device: number) => boolean
   readonly onDeviceError: (device: number, error: DeviceError) => void
+  readonly writeSuperblock: () => void
 }
 
 export class VolumeSpace implements NodeSpace {
@@ -61,26 +62,26 @@ export class VolumeSpace implements NodeSpace {
     const { live, nodeSectors } = this.parts
     let isChanged = false
     for (const { device, sector } of places) isChanged = live.coverNode(device, sector, nodeSectors) || isChanged
-    if (isChanged) live.write()
+    if (isChanged) this.parts.writeSuperblock()
   }
 
-  write(places: Iterable<NodePlace>, bytes: Uint8Array, offset: number): void {
-    const { devices, isWritable, onDeviceError } = this.parts
-    let copies = 0
-    let failure: DeviceError | undefined
-    for (const { device: index, sector } of places) {
-      const device = devices[index]
-      if (device === undefined || !isWritable(index)) continue
+  areWritable(places: readonly NodePlace[]): boolean {
+    return places.every(({ device }) => this.parts.isWritable(device))
+  }
+
+  write(places: readonly NodePlace[], bytes: Uint8Array, offset: number): boolean {
+    const { devices, onDeviceError } = this.parts
+    let isWhole = true
+    for (const { device, sector } of places) {
       try {
-        device.write(bytes, sector * SECTOR + offset)
-        copies++
+        devices[device]?.write(bytes, sector * SECTOR + offset)
       } catch (error) {
         if (!(error instanceof DeviceError)) throw error
-        failure = error
-        onDeviceError(index, error)
+        onDeviceError(device, error)
+        isWhole = false
       }
     }
-    if (copies === 0) throw failure ?? new DeviceError('EIO', '', 'no device left that a node could be written to')
+    return isWhole
   }
 
   settle(btree: number, changes: readonly PointerChange[], seq: number): void {
@@ -99,8 +100,8 @@ export class VolumeSpace implements NodeSpace {
     const { posBytes, posWords } = this
     for (let i = 0; i < posWords.length; i++) posWords[i] = words[at + KEY_POS_AT + i]
     const devices = posBytes.subarray(4, 4 + posBytes[2])
-    if (this.parts.live.addReplicas({ dataType: posBytes[1], required: posBytes[3], devices: [...devices] }))
-      this.parts.live.write()
+    const entry = { dataType: posBytes[1], required: posBytes[3], devices: [...devices] }
+    if (this.parts.live.addReplicas(entry)) this.parts.writeSuperblock()
   }
 
   /** The same when the counters have changed. */

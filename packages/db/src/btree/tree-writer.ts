@@ -43,8 +43,10 @@ export interface NodeSpace {
   done(places: readonly NodePlace[]): void
   /** Makes sure that the superblock says that nodes may lie there. */
   cover(places: readonly NodePlace[]): void
-  /** Writes to all places, or to some of them at least. Throws DeviceError if it can't be written to any. */
-  write(places: Iterable<NodePlace>, bytes: Uint8Array, offset: number): void
+  /** Whether all places can be written to, as far as is known. */
+  areWritable(places: readonly NodePlace[]): boolean
+  /** Writes to all places. False if some could not be written to. */
+  write(places: readonly NodePlace[], bytes: Uint8Array, offset: number): boolean
   /** Commits, as part of the open journal entry, what follows from pointers that have changed. */
   settle(btree: number, changes: readonly PointerChange[], seq: number): void
 }
@@ -145,7 +147,7 @@ export class TreeWriter {
   /** Appends the changes of a node to it. False if there is no room: then it has to be replaced. */
   private append(slot: number): boolean {
     const { cache, set, writer, pointer } = this
-    const { editor, journal, sink } = this.options
+    const { editor, journal, sink, space } = this.options
     const { table } = cache
     const node = editor.dirty.get(slot)
     const written = table[slot + row.WRITTEN]
@@ -163,7 +165,9 @@ export class TreeWriter {
     // whatever of these can fail comes before anything is changed
     journal.reserve(POINTER_RECORD_BYTES)
     const parent = this.parentOf(slot)
-    this.options.space.write(placesOf(pointer.words, 0), writer.bytes, written * SECTOR)
+    // copies on a device that has failed stay behind: the node moves to others
+    const places = placesOf(pointer.words, 0)
+    if (!space.areWritable(places) || !space.write(places, writer.bytes, written * SECTOR)) return false
     table[slot + row.WRITTEN] = written + writer.bytes.length / SECTOR
     editor.markWritten(slot)
     setSectorsWritten(pointer.words, 0, table[slot + row.WRITTEN])
@@ -367,10 +371,15 @@ export class TreeWriter {
   }
 
   private writeNode(node: NewNode, allocated: (readonly NodePlace[])[]): Key {
-    const places = this.options.space.allocate()
-    allocated.push(places)
-    this.options.space.write(places, node.bytes, 0)
-    return makeNodePointer(new Key(), node, node.bytes.length / SECTOR, places)
+    const { space } = this.options
+    for (;;) {
+      const places = space.allocate()
+      allocated.push(places)
+      // a device that fails is not among the next places
+      if (space.write(places, node.bytes, 0)) {
+        return makeNodePointer(new Key(), node, node.bytes.length / SECTOR, places)
+      }
+    }
   }
 
   /** Puts a new node where it is found from now on. */

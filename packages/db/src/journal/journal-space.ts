@@ -32,7 +32,7 @@ export interface JournalPosition {
   readonly sectorsUsed: number
 }
 
-export interface Copies {
+interface Copies {
   readonly wanted: number
   readonly required: number
 }

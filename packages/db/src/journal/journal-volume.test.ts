@@ -101,7 +101,7 @@ function start(name: string, disks: readonly Disk[]) {
 }
 
 /** A transaction that changes nothing: a key as it is, and a counter to which 0 is added. */
-function touch(volume: Volume, journal: Journal, inode: Key): void {
+function touch(journal: Journal, inode: Key): void {
   const nothing = new Key().make(ACCOUNTING, bpos(0, 0, 0), new Uint8Array(8))
   journal.reserve(LOG_RECORD_BYTES + 2 * RECORD_HEADER_BYTES + (inode.u64s + nothing.u64s) * 8)
   journal.recordLog('touch')
@@ -143,7 +143,7 @@ describe.each(['default', 'replicas', 'tiered', 'encrypted', 'crc64', 'unclean']
     const cursor = volume.cursor(BtreeId.inodes)
     for (let found = cursor.seek(bpos(0, 0, 0)), i = 0; found && i < 20; found = cursor.next(), i++) {
       if (journal.replayPin < 0) journal.pins.pin(journal.seq)
-      touch(volume, journal, cursor.key)
+      touch(journal, cursor.key)
       if (i % 3 === 0) journal.close()
       if (i === 10) journal.flush()
     }
@@ -158,7 +158,7 @@ describe.each(['default', 'replicas', 'tiered', 'encrypted', 'crc64', 'unclean']
     const next = start(name, after)
     expect(next.journal.seq).toBe(journal.seq + 8)
     cursor.seek(bpos(0, 0, 0))
-    touch(volume, next.journal, cursor.key)
+    touch(next.journal, cursor.key)
     next.journal.flush()
     expect(inodesOf(read(name, after))).toEqual(before)
     await judge(name, after, 'unclean')

@@ -130,6 +130,11 @@ export class Journal {
     return this.lastOnDisk
   }
 
+  /** Whether everything that was recorded is on stable storage. */
+  get isFlushed(): boolean {
+    return this.entry.isEmpty && this.flushed === this.openSeq - 1
+  }
+
   get isHalted(): boolean {
     return this.halted !== undefined
   }

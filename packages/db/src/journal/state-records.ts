@@ -16,7 +16,7 @@ export interface LiveRoot {
 }
 
 /** Sectors read and written since the volume was made. */
-export interface IoClocks {
+interface IoClocks {
   readonly read: number
   readonly written: number
 }

@@ -14,7 +14,7 @@ import type { Usage } from './usage.ts'
 import type { WritePoint } from './write-point.ts'
 
 export interface ChoiceSource extends SearchSource {
-  readonly superblock: Superblock
+  readonly superblock: Pick<Superblock, 'members' | 'options' | 'diskGroups' | 'blockSectors'>
   readonly usage: Usage
   /** Whether a device can be written to. */
   isRw(device: number): boolean

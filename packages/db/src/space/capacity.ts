@@ -12,14 +12,14 @@ import type { Usage } from './usage.ts'
 const SECTOR = 512
 
 export class Capacity {
-  private readonly superblock: Superblock
+  private readonly superblock: Pick<Superblock, 'members' | 'options'>
   private readonly usage: Usage
   private readonly isRw: (device: number) => boolean
   /** Sectors that were granted to writes which are still to come. */
   private grantedSectors = 0
 
   /** `isRw`: whether a device can be written to. */
-  constructor(superblock: Superblock, usage: Usage, isRw: (device: number) => boolean) {
+  constructor(superblock: Pick<Superblock, 'members' | 'options'>, usage: Usage, isRw: (device: number) => boolean) {
     this.superblock = superblock
     this.usage = usage
     this.isRw = isRw
