@@ -11,9 +11,10 @@ import type { SpaceTriggers } from './space/bucket-trigger.ts'
 import type { PointerTrigger } from './space/pointer-trigger.ts'
 import { Watermark } from './space/reserves.ts'
 import type { Usage } from './space/usage.ts'
+import type { DeviceHealth } from './device-health.ts'
+import type { VolumeShape } from './key-type.ts'
 import { AccountingType } from './key-types/accounting.ts'
 import { KEY_POS_AT, KEY_WORDS } from './key.ts'
-import type { LiveSuperblock } from './superblock/index.ts'
 import type { Committer } from './transaction/committer.ts'
 import type { Transaction } from './transaction/transaction.ts'
 
@@ -21,18 +22,16 @@ const SECTOR = 512
 
 export interface VolumeSpaceParts {
   readonly devices: readonly (WritableBlockDevice | undefined)[]
-  readonly nodeSectors: number
-  readonly live: LiveSuperblock
+  readonly health: DeviceHealth
+  readonly shape: VolumeShape
+  /** Sectors written since the volume was made. */
+  readonly clocks: { written: number }
   readonly usage: Usage
   readonly allocator: Allocator
   readonly buckets: SpaceTriggers
   readonly pointers: PointerTrigger
   /** Serves what follows from changes of nodes. */
   readonly tx: Transaction
-  /** Whether a device takes writes. */
-  readonly isWritable: (device: number) => boolean
-  readonly onDeviceError: (device: number, error: DeviceError) => void
-  readonly writeSuperblock: () => void
 }
 
 export class VolumeSpace implements NodeSpace {
@@ -59,28 +58,31 @@ export class VolumeSpace implements NodeSpace {
   }
 
   cover(places: readonly NodePlace[]): void {
-    const { live, nodeSectors } = this.parts
+    const { health, shape } = this.parts
     let isChanged = false
-    for (const { device, sector } of places) isChanged = live.coverNode(device, sector, nodeSectors) || isChanged
-    if (isChanged) this.parts.writeSuperblock()
+    for (const { device, sector } of places) {
+      isChanged = health.live.coverNode(device, sector, shape.btreeNodeSectors) || isChanged
+    }
+    if (isChanged) health.writeSuperblock()
   }
 
   areWritable(places: readonly NodePlace[]): boolean {
-    return places.every(({ device }) => this.parts.isWritable(device))
+    return places.every(({ device }) => this.parts.health.isWritable(device))
   }
 
   write(places: readonly NodePlace[], bytes: Uint8Array, offset: number): boolean {
-    const { devices, onDeviceError } = this.parts
+    const { devices, health, clocks } = this.parts
     let isWhole = true
     for (const { device, sector } of places) {
       try {
         devices[device]?.write(bytes, sector * SECTOR + offset)
       } catch (error) {
         if (!(error instanceof DeviceError)) throw error
-        onDeviceError(device, error)
+        health.fail(device, error)
         isWhole = false
       }
     }
+    clocks.written += bytes.length / SECTOR
     return isWhole
   }
 
@@ -101,7 +103,8 @@ export class VolumeSpace implements NodeSpace {
     for (let i = 0; i < posWords.length; i++) posWords[i] = words[at + KEY_POS_AT + i]
     const devices = posBytes.subarray(4, 4 + posBytes[2])
     const entry = { dataType: posBytes[1], required: posBytes[3], devices: [...devices] }
-    if (this.parts.live.addReplicas(entry)) this.parts.writeSuperblock()
+    const { health } = this.parts
+    if (health.live.addReplicas(entry)) health.writeSuperblock()
   }
 
   /** The same when the counters have changed. */

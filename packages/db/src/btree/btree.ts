@@ -86,6 +86,14 @@ export class Btrees {
     return this.roots.get(btree)?.pointer
   }
 
+  /** The btrees that have a root on disk, ascending. */
+  *diskRoots(): Generator<{ btree: number; level: number; pointer: Key }> {
+    for (const btree of this.ids) {
+      const root = this.roots.get(btree)
+      if (root?.pointer !== undefined) yield { btree, level: root.level, pointer: root.pointer }
+    }
+  }
+
   /** Gives the btree another root. */
   setRoot(btree: number, root: BtreeRoot): void {
     this.roots.set(btree, root)
