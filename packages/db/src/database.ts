@@ -28,6 +28,7 @@ import { initFreespace } from './space/freespace-init.ts'
 import { reservedBuckets } from './space/reserved-buckets.ts'
 import type { Usage } from './space/usage.ts'
 import { assemble, readSuperblock, type Assembly, type LiveSuperblock } from './superblock/index.ts'
+import { trackedDevice } from './tracked-device.ts'
 import type { Transaction } from './transaction/transaction.ts'
 import type { KeyTrigger } from './transaction/updates.ts'
 import { journalDevices, Volume, type OpenOptions } from './volume.ts'
@@ -69,7 +70,10 @@ const KEY_VERSIONS_GIVEN_UP = 65536n
  * to stay the caller's alone until `close`. Throws VolumeError: EROFS or EOPNOTSUPP with the reason if the volume can only be read.
  */
 export function openDatabase(devices: readonly WritableBlockDevice[], options: DatabaseOptions): Database {
-  const superblocks = devices.map((device) => ({ device, superblock: readSuperblock(device, options.codecs) }))
+  const superblocks = devices.map((device) => ({
+    device: trackedDevice(device),
+    superblock: readSuperblock(device, options.codecs),
+  }))
   const assembly = assemble(superblocks, options.missing ?? 'none')
   return new Database(assembly, options, new Takeover())
 }

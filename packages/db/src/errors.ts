@@ -7,14 +7,21 @@ import { visibleText } from '@cowherd/kernel-lib'
 
 /** errno names that volume operations end with. */
 export type ErrorCode =
+  | 'EPERM' // not for this kind of file, or one that may not be changed
   | 'EACCES' // wrong or missing passphrase
   | 'EINVAL' // not a volume, wrong devices, malformed request
   | 'EIO' // damaged or unreadable
   | 'ENOENT'
+  | 'EEXIST'
   | 'ENOSPC'
   | 'ENODATA'
   | 'ENOTDIR'
   | 'EISDIR'
+  | 'ENOTEMPTY'
+  | 'EXDEV' // from one subvolume to another
+  | 'EMLINK'
+  | 'EFBIG'
+  | 'ERANGE'
   | 'ELOOP'
   | 'ENAMETOOLONG'
   | 'EROFS'

@@ -163,7 +163,7 @@ export class Volume {
       integrity,
       isBlacklisted: (hi, lo) => isInside(this.blacklist, hi * 0x100000000 + lo),
       minValueBytes: (type) => {
-        if (type > KEY_TYPE_LAST) this.noteOnce(`keys of type ${type} are of a newer version: skipped`)
+        if (type > KEY_TYPE_LAST && !this.keyTypes.has(type)) this.noteOnce(`keys of type ${type} are of a newer version: skipped`)
         return leastValue[type]
       },
       note: this.noteOnce,
