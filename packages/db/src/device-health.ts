@@ -68,6 +68,7 @@ export class DeviceHealth {
         const device = this.devices.findIndex((each) => each?.name === error.device)
         if (device < 0 || this.failed.has(device)) throw error
         this.fail(device, error)
+        if (!this.devices.some((_, index) => this.isWritable(index))) throw error
       }
     }
   }
