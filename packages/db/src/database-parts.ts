@@ -1,24 +1,34 @@
 /** Puts together what a database consists of. Here can be seen who knows whom. */
 
-import { isWritable, type Codecs, type WritableBlockDevice } from '@cowherd/shim'
+import { isWritable, type Codecs, type DeviceError, type WritableBlockDevice } from '@cowherd/shim'
 import { BtreeId } from './btree-ids.ts'
 import type { Btrees } from './btree/btree.ts'
 import type { KeyCursor } from './btree/cursor.ts'
 import { NodeEditor } from './btree/node-editor.ts'
 import { TreeWriter } from './btree/tree-writer.ts'
+import { ExtentMover } from './data/extent-mover.ts'
+import { ExtentWriter } from './data/extent-writer.ts'
 import { DataType } from './data-types.ts'
 import { DeviceHealth } from './device-health.ts'
 import type { Cipher } from './encryption.ts'
+import { VolumeError } from './errors.ts'
 import { IntegritySeal } from './integrity-seal.ts'
 import { Journal } from './journal/journal.ts'
 import type { JournalStart } from './journal/journal-start.ts'
 import type { KeyType, VolumeShape } from './key-type.ts'
+import type { Key } from './key.ts'
 import { Maintenance } from './maintenance.ts'
-import { Allocator } from './space/allocator.ts'
+import { SpaceReclaim } from './space-reclaim.ts'
+import { Allocator, type DataRequest, type DataSpace } from './space/allocator.ts'
 import { SpaceTriggers } from './space/bucket-trigger.ts'
 import { Capacity } from './space/capacity.ts'
+import { Copygc } from './space/copygc.ts'
 import { Discards } from './space/discards.ts'
+import { Evacuation } from './space/evacuation.ts'
+import { Invalidation } from './space/invalidation.ts'
+import { OldestGens } from './space/oldest-gens.ts'
 import { PointerTrigger } from './space/pointer-trigger.ts'
+import type { Destinations } from './space/rebalance-need.ts'
 import { reservationTrigger } from './space/reservation-trigger.ts'
 import { Usage } from './space/usage.ts'
 import { hasFeature, LiveSuperblock, type Assembly } from './superblock/index.ts'
@@ -43,11 +53,17 @@ export interface DatabaseGround {
   /** Sectors read and written since the volume was made. */
   readonly clocks: { read: number; written: number }
   readonly keyVersion: () => bigint
+  /** The next one, which is handed out. */
+  readonly nextKeyVersion: () => bigint
   readonly triggers: ReadonlyMap<number, readonly KeyTrigger[]>
   readonly random: (bytes: Uint8Array) => void
   readonly nowSeconds: () => bigint
   readonly note: (message: string) => void
-  cursor(btree: number): KeyCursor
+  cursor(btree: number, level?: number): KeyCursor
+  /** Reads all that the key covers, from whichever copy. Throws DataError. */
+  readonly readExtent: (key: Key, target: Uint8Array) => void
+  /** Does what can be done for free buckets, unless a transaction is being made. False if there are none then. Throws VolumeError. */
+  readonly makeFree: () => boolean
 }
 
 export type DatabaseParts = ReturnType<typeof makeParts>
@@ -82,10 +98,12 @@ export function makeParts(ground: DatabaseGround) {
     clock: (of) => (of === 'reads' ? clocks.read : clocks.written),
     isFreespaceInitialized: (device) => live.members[device].freespaceInitialized,
   })
-  const pointers = new PointerTrigger(buckets, shape, {
+  const destinations: Destinations = {
     devices: devicesOf,
     accepts: (device) => isDeviceWritable(device) && allows(members[device].dataAllowed, DataType.user),
-  })
+  }
+  const pointers = new PointerTrigger(buckets, shape, destinations)
+  const oldestGens = new OldestGens({ shape, cursor })
   const discards = new Discards({
     ...{ shape, devices, members, cursor, isOpen, isRw: isDeviceWritable, note: ground.note },
     flushedSeq: () => journal.flushedSeq,
@@ -111,7 +129,9 @@ export function makeParts(ground: DatabaseGround) {
     triggers: withTriggers(ground.triggers, [
       [BtreeId.extents, pointers.run],
       [BtreeId.extents, reservationTrigger],
+      [BtreeId.extents, oldestGens.trigger],
       [BtreeId.reflink, pointers.run],
+      [BtreeId.reflink, oldestGens.trigger],
     ]),
     finish: (updates) => buckets.finish(updates),
     beforeCounters: (words, at) => space.beforeCounters(words, at),
@@ -119,10 +139,59 @@ export function makeParts(ground: DatabaseGround) {
   })
   space.bind(committer)
   const maintenance = new Maintenance({
-    ...{ superblock, journal, editor, trees, committer, usage, allocator, buckets, discards, tx, cacheBytes },
+    ...{ superblock, journal, editor, trees, committer, allocator, buckets, tx, cacheBytes },
     isWritable: isDeviceWritable,
   })
-  return { live, health, journal, editor, tx, usage, capacity, allocator, buckets, trees, committer, maintenance }
+  const onDeviceError = (device: number, error: DeviceError): void => health.fail(device, error)
+  const mover = new ExtentMover({
+    ...{ devices, shape, options, codecs, allocator, clocks, cipher: ground.cipher, note: ground.note, onDeviceError },
+    readExtent: ground.readExtent,
+  })
+  const evacuation = new Evacuation({
+    ...{ shape, mover, allocator, cursor, commit: (change) => maintenance.transact(change) },
+    rootLevel: (btree) => btrees.rootLevel(btree),
+    rootPointer: (btree) => btrees.rootPointer(btree),
+    rewriteNode: (btree, level, pos) => {
+      maintenance.prepare()
+      trees.rewrite(btree, level, pos)
+      trees.balance()
+    },
+  })
+  const reclaim = new SpaceReclaim({
+    ...{ superblock, journal, clocks, usage, allocator, buckets, discards, oldestGens, evacuation },
+    invalidation: new Invalidation({ shape, usage, cursor, isOpen, clock: () => clocks.read }),
+    copygc: new Copygc({
+      ...{ shape, usage, cursor, isOpen, isRw: isDeviceWritable },
+      openCount: (device) => allocator.openCountOf(device),
+    }),
+    isWritable: isDeviceWritable,
+    prepare: () => maintenance.prepare(),
+    commit: (change) => maintenance.transact(change),
+  })
+  const data = new ExtentWriter({
+    ...{ devices, shape, options, codecs, destinations, clocks, cipher: ground.cipher, onDeviceError },
+    allocator: { allocateData: orMakeFree(allocator, ground.makeFree), done: (places) => allocator.done(places) },
+    nextVersion: ground.nextKeyVersion,
+    ensureFeature: (name) => {
+      if (live.addFeature(name)) health.writeSuperblock()
+    },
+  })
+  return {
+    ...{ live, health, journal, editor, tx, usage, capacity, allocator, buckets, trees, committer, data },
+    ...{ maintenance, reclaim, evacuation },
+  }
+}
+
+/** Allocates; if there is no room, once more after all was done for it that can be. */
+function orMakeFree(allocator: Allocator, makeFree: () => boolean): (request: DataRequest) => DataSpace {
+  return (request) => {
+    try {
+      return allocator.allocateData(request)
+    } catch (error) {
+      if (!(error instanceof VolumeError) || error.code !== 'ENOSPC' || !makeFree()) throw error
+      return allocator.allocateData(request)
+    }
+  }
 }
 
 function makeJournal(

@@ -17,6 +17,7 @@ import type { WritableBlockDevice } from '@cowherd/shim'
 import type { KeyTakeover } from './btree/btree.ts'
 import type { Cursor } from './btree/cursor.ts'
 import { PositionList } from './btree/position-list.ts'
+import type { ExtentWriter } from './data/extent-writer.ts'
 import { makeParts, type DatabaseParts } from './database-parts.ts'
 import { VolumeError } from './errors.ts'
 import { seqsGivenUp, startAfterCrash, startAfterShutdown, type JournalStart } from './journal/journal-start.ts'
@@ -64,6 +65,8 @@ const CACHE_NODES_MIN = 128
 const BUCKETS_AT_ONCE = 256
 /** Of key versions after a crash, how many may have been used that nobody knows of. */
 const KEY_VERSIONS_GIVEN_UP = 65536n
+/** So many are handed out before the journal has to say so; the rest is more than a transaction takes. */
+const KEY_VERSIONS_UNKNOWN = 49152n
 
 /**
  * Opens the volume on `devices`, given in any order, for writing; one that was not shut down cleanly is recovered first. The devices have
@@ -91,11 +94,15 @@ export class Database extends Volume {
   readonly usage: Usage
   readonly capacity: Capacity
   readonly allocator: Allocator
+  /** Writes the data of files; what leads to it is put into a transaction by who has it written. */
+  readonly data: ExtentWriter
   /** Why nothing can be written any more. */
   failure: VolumeError | undefined
   private readonly parts: DatabaseParts
   private readonly superblocks: Assembly['superblocks']
   private keyVersion: bigint
+  /** Up to this one, none that was handed out is handed out again after a crash. */
+  private keyVersionSafe: bigint
   private isInTransaction = false
   private isClosed = false
   /** When everything was on stable storage. */
@@ -115,6 +122,7 @@ export class Database extends Volume {
     const toRun = passesToRun(required, databasePasses, passes)
     this.superblocks = assembly.superblocks
     this.keyVersion = keyVersion
+    this.keyVersionSafe = keyVersion + KEY_VERSIONS_UNKNOWN
     const start = this.findStart(assembly)
     this.parts = makeParts({
       ...{
@@ -133,6 +141,7 @@ export class Database extends Volume {
       },
       clocks: { read: Number(readClock), written: Number(writeClock) },
       keyVersion: () => this.keyVersion,
+      nextKeyVersion: () => (this.keyVersion += 1n),
       note: this.noteOnce,
       cursor: (btree) => this.cursor(btree),
     })
@@ -140,6 +149,7 @@ export class Database extends Volume {
     this.usage = this.parts.usage
     this.capacity = this.parts.capacity
     this.allocator = this.parts.allocator
+    this.data = this.parts.data
     const { editor, journal } = this.parts
     takeover.taken = (slot) => {
       const deleted = new PositionList()
@@ -156,6 +166,11 @@ export class Database extends Volume {
     return this.parts.journal.seq
   }
 
+  /** Is another number after each transaction: what was remembered of the volume may not be so any more. */
+  override get changes(): number {
+    return this.parts.committer.commits
+  }
+
   /** The newest journal entry that is on stable storage, with all before it. */
   get flushedSeq(): number {
     return this.parts.journal.flushedSeq
@@ -169,6 +184,7 @@ export class Database extends Volume {
     this.refuseUnwritable()
     if (this.isInTransaction) throw new RangeError('a transaction within another one')
     const { tx, buckets, committer, maintenance, trees, journal } = this.parts
+    if (this.keyVersion > this.keyVersionSafe) this.recordKeyVersion()
     this.guard(() => maintenance.makeRoom())
     this.isInTransaction = true
     try {
@@ -314,6 +330,13 @@ export class Database extends Volume {
       this.live.markClean(journalSeq, records, positions)
       this.parts.health.writeSuperblock()
     })
+  }
+
+  /** Has the journal say which key versions were handed out. */
+  private recordKeyVersion(): void {
+    const safe = this.keyVersion + KEY_VERSIONS_UNKNOWN
+    this.guard(() => this.parts.journal.flushAnyway())
+    this.keyVersionSafe = safe
   }
 
   /** Runs what must not fail halfway. If it does, nothing is written any more. */

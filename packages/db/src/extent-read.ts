@@ -37,8 +37,8 @@ export interface ExtentSource {
   note(message: string): void
 }
 
-/** What tells a unit apart: an equal identity means equal bytes. Device, sector, sizes, nonce, checksum, version. */
-const IDENTITY_NUMBERS = 8
+/** What tells a unit apart: an equal identity means equal bytes. Device, sector, generation, sizes, nonce, checksum, version. */
+const IDENTITY_NUMBERS = 9
 
 /** A copy of the data that can't be used, and why. Never leaves this file. */
 class BadCopy extends Error {}
@@ -156,6 +156,7 @@ export class ExtentReader {
     wanted[5] = pointers.csum[4 * i]
     wanted[6] = pointers.csum[4 * i + 1]
     wanted[7] = key.versionLo
+    wanted[8] = pointers.gen[i]
   }
 
   /** Reads, verifies and decodes the whole unit of pointer `i` into `target`, which has its uncompressed size. */
@@ -177,24 +178,13 @@ export class ExtentReader {
     if (!compressed && storedBytes !== target.length) throw new BadCopy('two different sizes of an uncompressed unit')
     const raw = compressed ? this.storedBuffer(storedBytes) : target
     device.read(raw, start)
-    this.setNonce(key, i)
+    setUnitNonce(this.nonce, key, pointers, i)
     const type = pointers.csumType[i]
     this.csumWords.set(pointers.csum.subarray(4 * i, 4 * i + 4))
     const difference = source.integrity.difference(type, this.nonce, raw, this.csum, 0)
     if (difference !== undefined) throw new BadCopy(difference)
     if (source.integrity.isEncrypted(type)) source.integrity.crypt(this.nonce, raw)
     if (compressed) decompress(source.codecs, compression, target, raw)
-  }
-
-  /** Chapter 6, 6.6. */
-  private setNonce(key: Key, i: number): void {
-    const { nonce, pointers } = this
-    const compressed = isCompressed(pointers.compressionType[i])
-    nonce[0] = compressed ? pointers.uncompressedSectors[i] << 22 : 0
-    nonce[0] += pointers.nonce[i] * (SECTOR / 64)
-    nonce[1] = key.versionLo
-    nonce[2] = key.versionMid
-    nonce[3] = (key.versionHi | (compressed ? pointers.compressionType[i] << 24 : 0)) ^ NonceUse.extent
   }
 
   private isStale(i: number): boolean {
@@ -218,6 +208,16 @@ export class ExtentReader {
     if (this.stored.length < size) this.stored = new Uint8Array(2 ** Math.ceil(Math.log2(size)))
     return this.stored.subarray(0, size)
   }
+}
+
+/** Sets `nonce` to that of the unit of pointer `i` of a key. Chapter 6, 6.6. */
+export function setUnitNonce(nonce: Uint32Array, key: Key, pointers: ExtentPointers, i: number): void {
+  const compressed = isCompressed(pointers.compressionType[i])
+  nonce[0] = compressed ? pointers.uncompressedSectors[i] << 22 : 0
+  nonce[0] += pointers.nonce[i] * (SECTOR / 64)
+  nonce[1] = key.versionLo
+  nonce[2] = key.versionMid
+  nonce[3] = (key.versionHi | (compressed ? pointers.compressionType[i] << 24 : 0)) ^ NonceUse.extent
 }
 
 function decompress(codecs: Codecs, compression: number, target: Uint8Array, raw: Uint8Array): void {

@@ -45,6 +45,8 @@ export interface KeyType {
   readonly name: string
   /** Values shorter than this (bytes) are damaged. */
   readonly minValueBytes: number
+  /** The value begins with the sequence number of the journal entry that the key is part of. */
+  readonly beginsWithSeq?: true
   /** Says what is wrong with the key's value, or returns undefined. Checks all that the format chapters demand. */
   check?(key: Key, place: KeyPlace, shape: VolumeShape): string | undefined
   /** The value as `bcachefs list` prints it behind `ver N: `; absent for types without a value. */

@@ -1,18 +1,15 @@
 /**
  * What a database does for itself between transactions: writes changed nodes out, so that the journal's oldest entries are needed no more
- * and memory is enough; makes emptied buckets free. Format chapter 2, 2.9.3; 3, 3.7.7; 4, 4.9.7.
+ * and memory is enough. Format chapter 2, 2.9.3; 3, 3.7.7. Free buckets are looked after by `space-reclaim.ts`.
  */
 
 import type { NodeEditor } from './btree/node-editor.ts'
 import type { TreeWriter } from './btree/tree-writer.ts'
-import { DataType } from './data-types.ts'
 import { VolumeError } from './errors.ts'
 import type { Journal } from './journal/journal.ts'
 import type { Allocator } from './space/allocator.ts'
 import type { SpaceTriggers } from './space/bucket-trigger.ts'
-import type { Discards, DiscardProgress } from './space/discards.ts'
 import { Watermark } from './space/reserves.ts'
-import type { Usage } from './space/usage.ts'
 import type { Superblock } from './superblock/index.ts'
 import type { Committer } from './transaction/committer.ts'
 import type { Transaction } from './transaction/transaction.ts'
@@ -23,10 +20,8 @@ export interface MaintenanceParts {
   readonly editor: NodeEditor
   readonly trees: TreeWriter
   readonly committer: Committer
-  readonly usage: Usage
   readonly allocator: Allocator
   readonly buckets: SpaceTriggers
-  readonly discards: Discards
   /** For transactions of its own. */
   readonly tx: Transaction
   readonly cacheBytes: number
@@ -38,10 +33,6 @@ const DIRTY_MAX = 1 / 2
 const DIRTY_LOW = 1 / 4
 /** How often reclaim is tried before the journal is left to say that it is full. */
 const RECLAIM_TRIES = 4
-/** Buckets that are made free in one transaction. */
-const BUCKETS_AT_ONCE = 256
-/** So many emptied buckets, and they are made free although there are others. */
-const EMPTIED_MIN = 64
 /** Nodes that were changed before the last period but one are written out, a few at once. */
 const PERIOD_MS = 10_000
 const OLD_AT_ONCE = 16
@@ -51,8 +42,6 @@ const ROUNDS_MAX = 1000
 /** Whatever these throw, they may be halfway: nothing may be written to the volume then. */
 export class Maintenance {
   private readonly parts: MaintenanceParts
-  /** What was flushed when no emptied bucket could be made free. */
-  private recycledSeq = -1
   /** When this period began, with which entry, and with which one the period before. */
   private periodMs = 0
   private periodSeq = 0
@@ -62,8 +51,8 @@ export class Maintenance {
     this.parts = parts
   }
 
-  /** Before a transaction: room in the journal, in memory, and of free buckets. */
-  makeRoom(): void {
+  /** Before a transaction: room in the journal and in memory. */
+  prepare(): void {
     const { journal, editor, trees } = this.parts
     for (let tries = 1; tries <= RECLAIM_TRIES && journal.isLow; tries++) {
       const target = tries === RECLAIM_TRIES ? Infinity : journal.reclaimTarget()
@@ -72,7 +61,16 @@ export class Maintenance {
       journal.flush()
     }
     this.relieve()
-    this.recycle()
+  }
+
+  /** Commits a transaction of the database's own. */
+  transact(change: (tx: Transaction) => void): void {
+    const { tx, journal, buckets, committer, trees } = this.parts
+    tx.begin(journal.seq)
+    buckets.begin()
+    change(tx)
+    committer.commit(tx)
+    trees.balance()
   }
 
   /** Throws VolumeError ENOSPC, with nothing changed, unless there is more room for btree nodes than what frees space needs. */
@@ -101,25 +99,6 @@ export class Maintenance {
     trees.writeOut(slots)
   }
 
-  /** Makes emptied buckets free: when there are many, or few are free. */
-  recycle(): void {
-    const { superblock, journal, usage, allocator, isWritable } = this.parts
-    let emptied = 0
-    let isLow = false
-    for (const { index, alive } of superblock.members) {
-      if (!alive || !isWritable(index)) continue
-      emptied += usage.buckets(index, DataType.needDiscard)
-      if (allocator.bucketsFree(index, Watermark.normal) === 0) isLow = true
-    }
-    if (emptied === 0 || (!isLow && (emptied < EMPTIED_MIN || journal.flushedSeq === this.recycledSeq))) return
-    const { freed, waiting } = this.discardSome()
-    if (isLow && freed < BUCKETS_AT_ONCE && waiting > 0) {
-      journal.flush()
-      this.discardSome()
-    }
-    if (freed === 0) this.recycledSeq = journal.flushedSeq
-  }
-
   /** Writes out some of the nodes that were changed long ago. */
   writeOldest(nowMs: number): void {
     const { journal, editor, trees } = this.parts
@@ -145,15 +124,5 @@ export class Maintenance {
       if (rounds === ROUNDS_MAX) throw new RangeError('writing nodes out comes to no end')
       trees.writeOut([...editor.dirty.keys()])
     }
-  }
-
-  private discardSome(): DiscardProgress {
-    const { tx, journal, buckets, discards, committer, trees } = this.parts
-    tx.begin(journal.seq)
-    buckets.begin()
-    const progress = discards.step(tx, buckets, BUCKETS_AT_ONCE)
-    committer.commit(tx)
-    trees.balance()
-    return progress
   }
 }

@@ -114,7 +114,7 @@ export class Volume {
   private tree: SnapshotTree | undefined
   private allocCursor: Cursor | undefined
   private readonly allocPos = new Uint32Array(5)
-  private readonly lastBucket = { device: -1, bucket: -1, generation: -1 }
+  private readonly lastBucket = { device: -1, bucket: -1, generation: -1, changes: 0 }
 
   /** `takeover`: of who is going to change the volume. */
   constructor(assembly: Assembly, options: OpenOptions, shared?: SharedVolume, takeover?: KeyTakeover) {
@@ -163,7 +163,8 @@ export class Volume {
       integrity,
       isBlacklisted: (hi, lo) => isInside(this.blacklist, hi * 0x100000000 + lo),
       minValueBytes: (type) => {
-        if (type > KEY_TYPE_LAST && !this.keyTypes.has(type)) this.noteOnce(`keys of type ${type} are of a newer version: skipped`)
+        if (type > KEY_TYPE_LAST && !this.keyTypes.has(type))
+          this.noteOnce(`keys of type ${type} are of a newer version: skipped`)
         return leastValue[type]
       },
       note: this.noteOnce,
@@ -193,6 +194,11 @@ export class Volume {
   snapshotCursor(btree: number, id: number): KeyCursor {
     const cursor = this.cursor(btree)
     return hasSnapshots(btree) ? new SnapshotCursor(cursor, id, this.snapshots.ancestorsOf(id)) : cursor
+  }
+
+  /** Is another number whenever the volume may have changed: never, as long as it is only read. */
+  get changes(): number {
+    return 0
   }
 
   /** The snapshot trees, read at first use. */
@@ -259,7 +265,8 @@ export class Volume {
   /** Generation of a bucket by its alloc key; 0 without one, -1 if the alloc btree can't be read. */
   private bucketGeneration(device: number, bucket: number): number {
     const last = this.lastBucket
-    if (last.device === device && last.bucket === bucket) return last.generation
+    const { changes } = this
+    if (last.device === device && last.bucket === bucket && last.changes === changes) return last.generation
     this.allocCursor ??= this.cursor(BtreeId.alloc)
     let generation = -1
     try {
@@ -272,12 +279,8 @@ export class Volume {
     last.device = device
     last.bucket = bucket
     last.generation = generation
+    last.changes = changes
     return generation
-  }
-
-  /** The generations of buckets have changed. */
-  protected forgetGenerations(): void {
-    this.lastBucket.device = -1
   }
 }
 

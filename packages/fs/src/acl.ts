@@ -3,6 +3,8 @@
  *
  *     stored   version 1 (u32), then entries: tag (u16), permissions (u16), and an id (u32) for named users and groups only
  *     shown    version 2 (u32), then entries: tag, permissions, id, 8 bytes each; id all ones where there is none
+ *
+ * What lists mean for permissions is in namespace/access-lists.ts.
  */
 
 import { struct, u16, u32 } from '@cowherd/kernel-lib'
@@ -15,19 +17,24 @@ export const AclHead = struct({ version: u32 })
 export const AclEntryShort = struct({ tag: u16, permissions: u16 })
 export const AclEntryNamed = struct({ tag: u16, permissions: u16, id: u32 })
 
+/** Whom an entry of a list is about. */
+export const AclTag = { userObject: 0x01, user: 0x02, groupObject: 0x04, group: 0x08, mask: 0x10, other: 0x20 } as const
+
 /** Tags by number, with the words the reference tools print. */
 const TAGS: Readonly<Record<number, { readonly name: string; readonly idName?: string }>> = {
-  0x01: { name: 'user_obj' },
-  0x02: { name: 'user', idName: 'uid' },
-  0x04: { name: 'group_obj' },
-  0x08: { name: 'group', idName: 'gid' },
-  0x10: { name: 'mask' },
-  0x20: { name: 'other' },
+  [AclTag.userObject]: { name: 'user_obj' },
+  [AclTag.user]: { name: 'user', idName: 'uid' },
+  [AclTag.groupObject]: { name: 'group_obj' },
+  [AclTag.group]: { name: 'group', idName: 'gid' },
+  [AclTag.mask]: { name: 'mask' },
+  [AclTag.other]: { name: 'other' },
 }
 
-interface AclEntry {
+export interface AclEntry {
   readonly tag: number
+  /** r 4, w 2, x 1. */
   readonly permissions: number
+  /** Of a named user or group. */
   readonly id: number | undefined
 }
 
@@ -44,6 +51,33 @@ export function aclShown(stored: Uint8Array): Uint8Array | undefined {
   return shown
 }
 
+/** The entries of a list as Linux shows it and takes it; undefined if it is malformed. */
+export function parseShownAcl(shown: Uint8Array): AclEntry[] | undefined {
+  const view = new DataView(shown.buffer, shown.byteOffset, shown.byteLength)
+  const isWhole = shown.length >= AclHead.size && (shown.length - AclHead.size) % AclEntryNamed.size === 0
+  if (!isWhole || AclHead.read(view, 0).version !== SHOWN_VERSION) return undefined
+  const entries: AclEntry[] = []
+  for (let at = AclHead.size; at < shown.length; at += AclEntryNamed.size) {
+    const { tag, permissions, id } = AclEntryNamed.read(view, at)
+    entries.push({ tag, permissions, id: TAGS[tag]?.idName === undefined ? undefined : id })
+  }
+  return entries
+}
+
+/** The list as it is stored. */
+export function storedAcl(entries: readonly AclEntry[]): Uint8Array {
+  const stored = new Uint8Array(AclHead.size + entries.length * AclEntryNamed.size)
+  const view = new DataView(stored.buffer)
+  AclHead.write(view, 0, { version: STORED_VERSION })
+  let at = AclHead.size
+  for (const { tag, permissions, id } of entries) {
+    if (id === undefined) AclEntryShort.write(view, at, { tag, permissions })
+    else AclEntryNamed.write(view, at, { tag, permissions, id })
+    at += id === undefined ? AclEntryShort.size : AclEntryNamed.size
+  }
+  return stored.subarray(0, at)
+}
+
 /** The list in the words of the reference tools, as far as it makes sense. */
 export function aclText(stored: Uint8Array): string {
   return entriesOf(stored, [])
@@ -55,7 +89,7 @@ export function aclText(stored: Uint8Array): string {
 }
 
 /** The entries of a stored list; undefined if it is malformed. */
-function parseAcl(stored: Uint8Array): AclEntry[] | undefined {
+export function parseAcl(stored: Uint8Array): AclEntry[] | undefined {
   const damage: string[] = []
   const entries = entriesOf(stored, damage)
   return damage.length === 0 ? entries : undefined

@@ -57,10 +57,9 @@ export class Attributes {
 
   /** The value of the attribute of that whole name, or undefined. */
   get(subvolume: number, inode: Inode, name: Uint8Array): Uint8Array | undefined {
-    const type = PREFIXES.findIndex((prefix, index) => startsWith(name, prefix) && isWhole(index, name, prefix))
-    if (type < 0) return undefined
-    const rest = name.subarray(PREFIXES[type].length)
-    if (rest.length > NAME_MAX) return undefined
+    const parsed = parseAttributeName(name)
+    if (parsed === undefined || parsed.rest.length > NAME_MAX) return undefined
+    const { type, rest } = parsed
     const cursor = this.subvolumes.view(subvolume).xattrs
     this.wantedType = type
     this.wanted = rest
@@ -78,6 +77,17 @@ export class Attributes {
     }
     return 'found'
   }
+}
+
+/** The type (`XattrType`) of an attribute and its name without prefix; undefined for what can't be the name of one. */
+export function parseAttributeName(name: Uint8Array): { readonly type: number; readonly rest: Uint8Array } | undefined {
+  const type = PREFIXES.findIndex((prefix, index) => startsWith(name, prefix) && isWhole(index, name, prefix))
+  return type < 0 ? undefined : { type, rest: name.subarray(PREFIXES[type].length) }
+}
+
+/** Whether attributes of the type are access control lists. */
+export function isAcl(type: number): boolean {
+  return type === XattrType.aclAccess || type === XattrType.aclDefault
 }
 
 function wholeName(key: Key): Uint8Array {
@@ -101,10 +111,6 @@ function shownValue(key: Key): Uint8Array {
 /** Lists have no name behind the prefix, other attributes must have one. */
 function isWhole(type: number, name: Uint8Array, prefix: Uint8Array): boolean {
   return isAcl(type) === (name.length === prefix.length)
-}
-
-function isAcl(type: number): boolean {
-  return type === XattrType.aclAccess || type === XattrType.aclDefault
 }
 
 function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {

@@ -160,7 +160,7 @@ export class DirectoryReader {
 const DOT = Uint8Array.of(0x2e)
 const DOT_DOT = Uint8Array.of(0x2e, 0x2e)
 
-/** The name of a subvolume belongs to one subvolume only: snapshots of that one don't see it. */
-function isVisible(key: Key, subvolume: number): boolean {
+/** The name of a subvolume belongs to one subvolume only: snapshots of that one don't see it. `key` is a dirent. */
+export function isVisible(key: Key, subvolume: number): boolean {
   return direntType(key) !== DT_SUBVOL || key.words[DIRENT_TARGET_AT + 1] === subvolume
 }

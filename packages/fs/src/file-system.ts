@@ -1,5 +1,5 @@
 /**
- * `FileSystem`: the files of a volume, as one subvolume and those below it show them. Read only so far. Format chapter 5.
+ * `FileSystem`: the files of a volume, as one subvolume and those below it show them. `WritableFileSystem` changes them. Format chapter 5.
  *
  * Files are named by `NodeRef`, filled by `lookup` and `resolve`; attributes come in an `Inode`, filled by `getattr`. Both are the
  * caller's, so looking at a million files makes no garbage. Names are bytes; where a string is given, it stands for its UTF-8.
@@ -48,13 +48,17 @@ const DEPTH_MAX = 4096
 export function openFileSystem(volume: VolumeAccess, options: FileSystemOptions = {}): FileSystem {
   const fs = new FileSystem(volume, ROOT_SUBVOLUME)
   const { subvolume } = options
-  if (subvolume === undefined) return fs
-  if (typeof subvolume === 'number') return new FileSystem(volume, subvolume)
+  return subvolume === undefined ? fs : new FileSystem(volume, subvolumeId(fs, subvolume))
+}
+
+/** The id of a subvolume that is given by its id or its path in `fs`. Throws VolumeError: EINVAL for a path to something else, ENOENT ... */
+export function subvolumeId(fs: FileSystem, subvolume: number | string): number {
+  if (typeof subvolume === 'number') return subvolume
   const ref = fs.resolve(subvolume)
   if (!fs.subvolumeRoot(ref.subvolume).equals(ref)) {
     throw new VolumeError('EINVAL', subvolume, 'not the root of a subvolume')
   }
-  return new FileSystem(volume, ref.subvolume)
+  return ref.subvolume
 }
 
 export class FileSystem {
@@ -62,7 +66,7 @@ export class FileSystem {
   /** The root directory. */
   readonly root: Readonly<NodeRef>
   readonly times: TimeScale
-  private readonly subvolumes: Subvolumes
+  protected readonly subvolumes: Subvolumes
   private readonly directories: Directories
   private readonly attributes: Attributes
   private readonly pos: Bpos = new Uint32Array(5)
@@ -242,7 +246,7 @@ export class FileSystem {
     return new OpenFile(this.volume, new NodeRef().copy(ref), size, cursor, who, takeBack)
   }
 
-  private findInode(ref: Readonly<NodeRef>, inode: Inode): boolean {
+  protected findInode(ref: Readonly<NodeRef>, inode: Inode): boolean {
     const { inodes } = this.subvolumes.view(ref.subvolume)
     const { key } = inodes
     setBpos(this.pos, 0, 0, ref.inodeHi, ref.inodeLo, 0)
@@ -260,6 +264,11 @@ export class FileSystem {
     return true
   }
 
+  /** A directory is gone: its inode number may come back as something else. */
+  protected forgetDirectory(ref: Readonly<NodeRef>): void {
+    if (this.lastDirectory.ref.equals(ref)) this.lastDirectory.ref.set(0, 0, 0)
+  }
+
   private directoryInode(ref: Readonly<NodeRef>): Inode {
     const { lastDirectory } = this
     const { inode } = lastDirectory
@@ -272,7 +281,8 @@ export class FileSystem {
   }
 }
 
-function bytesOf(name: Uint8Array | string): Uint8Array {
+/** The bytes of a name; a string stands for its UTF-8. */
+export function bytesOf(name: Uint8Array | string): Uint8Array {
   return typeof name === 'string' ? encodeUtf8(name) : name
 }
 

@@ -1,4 +1,5 @@
 export type { Attribute } from './attributes.ts'
+export { fsDatabaseParts } from './database-parts.ts'
 export { DirectoryReader, FIRST_NAME } from './directory.ts'
 export { addFirstKeys } from './first-start.ts'
 export type { FirstStart } from './first-start.ts'

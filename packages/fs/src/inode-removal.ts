@@ -6,7 +6,18 @@
  * leaves a volume behind in which everything adds up.
  */
 
-import { advanceBpos, advanceBposNoSnapshot, BtreeId, copyBpos, Key, KEY_POS_AT, peekVersion, peekVisible, removeVisible, setBpos } from '@cowherd/db'
+import {
+  advanceBpos,
+  advanceBposNoSnapshot,
+  BtreeId,
+  copyBpos,
+  Key,
+  KEY_POS_AT,
+  peekVersion,
+  peekVisible,
+  removeVisible,
+  setBpos,
+} from '@cowherd/db'
 import type { Ancestry, Bpos, Updates } from '@cowherd/db'
 import { EXTENTS_PER_STEP, removeExtents, type InodeVersion } from './extents/overwrite.ts'
 import { changeSectors, isInode, storeInode } from './inode-versions.ts'
@@ -28,27 +39,54 @@ export function removeInode(
   version: InodeVersion,
   isOpen: (version: InodeVersion) => boolean = () => false,
 ): void {
-  for (let next: InodeVersion | undefined = version; next !== undefined && !isOpen(next); ) {
-    const { numberHi, numberLo, snapshot }: InodeVersion = next
-    let isGone = false
-    while (!isGone) {
-      volume.write(
-        (updates) => {
-          isGone = removeInodeStep(updates, volume.snapshots, { numberHi, numberLo, snapshot })
-        },
-        { frees: true },
-      )
-    }
-    next = deadVersionAbove(volume, { numberHi, numberLo, snapshot })
+  if (isOpen(version)) return
+  removeVersion(volume, version)
+  removeDeadAbove(volume, version, isOpen)
+}
+
+/** Deletes the versions above one that is gone, as far as they were kept for nobody but it. Throws as `removeInode`. */
+export function removeDeadAbove(
+  volume: WritableVolume,
+  version: InodeVersion,
+  isOpen: (version: InodeVersion) => boolean = () => false,
+): void {
+  let above = deadVersionAbove(volume, version)
+  while (above !== undefined && !isOpen(above)) {
+    removeVersion(volume, above)
+    above = deadVersionAbove(volume, above)
   }
 }
 
-/** Deletes some of what makes up a version of an inode, as part of a transaction. True if nothing is left: the inode went too. */
-export function removeInodeStep(updates: Updates, ancestry: Ancestry, version: InodeVersion): boolean {
-  const removal = removeExtents(updates, ancestry, version, 0, Infinity, EXTENTS_PER_STEP)
+/**
+ * How far the removal of a version has come: what lies before is gone. Where much was an ancestor's, and is hidden now, the search for the
+ * rest would take longer with each step. Not to be gone on with when a transaction failed.
+ */
+export class RemovalProgress {
+  /** First sector whose extent may still be there. */
+  sector = 0
+  /** Which of `KEY_BTREES` is next, and the offset there. */
+  btree = 0
+  offsetHi = 0
+  offsetLo = 0
+}
+
+const KEY_BTREES = [BtreeId.xattrs, BtreeId.dirents]
+
+/**
+ * Deletes some of what makes up a version of an inode, as part of a transaction. True if nothing is left: the inode went too. `progress` serves
+ * one step after another.
+ */
+export function removeInodeStep(
+  updates: Updates,
+  ancestry: Ancestry,
+  version: InodeVersion,
+  progress: RemovalProgress = new RemovalProgress(),
+): boolean {
+  const removal = removeExtents(updates, ancestry, version, progress.sector, Infinity, EXTENTS_PER_STEP)
+  progress.sector = removal.end
   let left = EXTENTS_PER_STEP - removal.keys
-  for (const btree of [BtreeId.xattrs, BtreeId.dirents]) left -= removeKeys(updates, ancestry, btree, version, left)
-  if (left === 0) {
+  while (left > 0 && progress.btree < KEY_BTREES.length) left -= removeKeys(updates, ancestry, version, progress, left)
+  if (progress.btree < KEY_BTREES.length) {
     takeSectors(updates, version, removal.sectors)
     return false
   }
@@ -56,25 +94,32 @@ export function removeInodeStep(updates: Updates, ancestry: Ancestry, version: I
   return true
 }
 
-/** Deletes what a snapshot sees of an inode in a btree, `keysMax` keys at most. Returns how many there were. */
+/** Deletes what a snapshot sees of an inode in the next btree, `keysMax` keys at most. Returns how many there were. */
 function removeKeys(
   updates: Updates,
   ancestry: Ancestry,
-  btree: number,
   { numberHi, numberLo, snapshot }: InodeVersion,
+  progress: RemovalProgress,
   keysMax: number,
 ): number {
+  const btree = KEY_BTREES[progress.btree]
   const ancestors = ancestry.ancestorsOf(snapshot)
-  setBpos(pos, numberHi, numberLo, 0, 0, snapshot)
+  setBpos(pos, numberHi, numberLo, progress.offsetHi, progress.offsetLo, snapshot)
   let keys = 0
-  while (keys < keysMax && peekVisible(updates, btree, pos, ancestors, key)) {
+  let isMore = true
+  while (keys < keysMax && isMore) {
+    isMore = peekVisible(updates, btree, pos, ancestors, key)
+    if (!isMore) break
     copyBpos(pos, key.words, KEY_POS_AT)
     pos[0] = snapshot
     removeVisible(updates, btree, pos, ancestors)
     keys++
-    if (!advanceBposNoSnapshot(pos) || pos[3] !== numberLo || pos[4] !== numberHi) break
+    isMore = advanceBposNoSnapshot(pos) && pos[3] === numberLo && pos[4] === numberHi
     pos[0] = snapshot
   }
+  if (!isMore) progress.btree++
+  progress.offsetLo = isMore ? pos[1] : 0
+  progress.offsetHi = isMore ? pos[2] : 0
   return keys
 }
 
@@ -89,16 +134,25 @@ function takeSectors(updates: Updates, { numberHi, numberLo, snapshot }: InodeVe
 }
 
 /** What is left of an inode: its number comes back with another generation. It hides what ancestors have. */
-function leaveGeneration(
-  updates: Updates,
-  ancestry: Ancestry,
-  { numberHi, numberLo, snapshot }: InodeVersion,
-): void {
+function leaveGeneration(updates: Updates, ancestry: Ancestry, { numberHi, numberLo, snapshot }: InodeVersion): void {
   setBpos(pos, 0, 0, numberHi, numberLo, snapshot)
   if (!peekVersion(updates, BtreeId.inodes, pos, ancestry.ancestorsOf(snapshot), key) || !isInode(key.type)) return
   const generation = inode.decode(key) === undefined ? inode.generation : 0
   const value = InodeGenerationValue.bytes({ generation: (generation + 1) >>> 0, pad: undefined })
   updates.put(BtreeId.inodes, key.make(INODE_GENERATION, pos, value))
+}
+
+function removeVersion(volume: WritableVolume, version: InodeVersion): void {
+  const progress = new RemovalProgress()
+  let isGone = false
+  while (!isGone) {
+    volume.write(
+      (updates) => {
+        isGone = removeInodeStep(updates, volume.snapshots, version, progress)
+      },
+      { frees: true },
+    )
+  }
 }
 
 /** The version above, if it was kept only because of the one that is gone. */

@@ -136,6 +136,22 @@ export class Inode {
     this.times = times
   }
 
+  /** Takes over all that `other` says. */
+  copy(other: Inode): this {
+    this.numberHi = other.numberHi
+    this.numberLo = other.numberLo
+    this.snapshot = other.snapshot
+    this.flagsWord = other.flagsWord
+    this.mode = other.mode
+    this.journalSeqHi = other.journalSeqHi
+    this.journalSeqLo = other.journalSeqLo
+    this.versionHi = other.versionHi
+    this.versionLo = other.versionLo
+    this.fields.set(other.fields)
+    this.hashSeed.set(other.hashSeed)
+    return this
+  }
+
   /** Makes `key` the inode_v3 of this inode: what `decode` takes over. */
   encode(key: Key): Key {
     const value = new Uint8Array(InodeV3Head.size + PACKED_BYTES_MAX)

@@ -92,6 +92,12 @@ export class Subvolumes {
     return view
   }
 
+  /** A subvolume has changed. */
+  forget(id: number): void {
+    this.views.delete(id)
+    this.last = undefined
+  }
+
   private open(subvolume: Subvolume): SubvolumeView {
     const { volume } = this
     const { snapshot } = subvolume

@@ -4,6 +4,7 @@
  */
 
 const BILLION = 1_000_000_000
+const UNITS_MAX = (1n << 63n) - 1n
 
 export class TimeScale {
   /** Nanoseconds of one unit, 1 to 10^9. */
@@ -11,12 +12,14 @@ export class TimeScale {
   readonly unitsPerSecond: number
   private readonly baseHi: number
   private readonly baseLo: number
+  private readonly base: bigint
 
   /** `baseNs` and `precisionNs` as the superblock has them (time_base_lo, time_precision), which has been checked. */
   constructor(baseNs: bigint, precisionNs: number) {
     const base = BigInt.asUintN(64, baseNs / BigInt(precisionNs))
     this.precisionNs = precisionNs
     this.unitsPerSecond = Math.floor(BILLION / precisionNs)
+    this.base = base
     this.baseHi = Number(base >> 32n)
     this.baseLo = Number(base & 0xffffffffn)
   }
@@ -29,6 +32,22 @@ export class TimeScale {
   /** The nanoseconds that belong to `seconds`, 0 to 999,999,999. */
   nanoseconds(hi: number, lo: number): number {
     return this.divide(hi, lo, true)
+  }
+
+  /**
+   * Stores a Unix time (0 to 999,999,999 nanoseconds) as two halves, low first, at `words[at]`. What 64 bits can't count becomes the first or
+   * last second that they can, as in Linux.
+   */
+  store(words: Uint32Array, at: number, seconds: number, nanoseconds: number): void {
+    const units = BigInt(this.unitsPerSecond)
+    const last = UNITS_MAX / units
+    const whole = BigInt(Math.trunc(seconds))
+    const isInside = whole > -last && whole < last
+    const bounded = isInside ? whole : whole < 0n ? -last : last
+    const part = isInside ? BigInt(Math.floor(nanoseconds / this.precisionNs)) : 0n
+    const stored = BigInt.asUintN(64, bounded * units + part - this.base)
+    words[at] = Number(stored & 0xffffffffn)
+    words[at + 1] = Number(stored >> 32n)
   }
 
   /** Long division of the signed sum with the base, 16 bits at a time: no dividend exceeds 2^46. */

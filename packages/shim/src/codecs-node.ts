@@ -1,5 +1,6 @@
 /**
- * The codecs that Node brings itself: SHA-256, scrypt and ChaCha20 of OpenSSL, DEFLATE of zlib, and zstd since Node 22.15.
+ * The codecs that Node brings itself: SHA-256, scrypt and ChaCha20 of OpenSSL, DEFLATE of zlib, and zstd since Node 22.15. It is the only
+ * one that brings compressors for these two.
  */
 
 import { createCipheriv, createHash, scryptSync } from 'node:crypto'
@@ -27,6 +28,8 @@ export function codecsOfNode(portable: Codecs): Partial<Codecs> {
     inflateRaw(target, source) {
       fill('DEFLATE', target, (options) => zlib.inflateRawSync(source, options))
     },
+    deflateRaw: (target, source, level) =>
+      compress(target, (options) => zlib.deflateRawSync(source, { ...options, level: deflateLevel(level) })),
     ...chacha20OfNode(portable),
     ...zstdOfNode(zlib, portable),
   }
@@ -51,6 +54,26 @@ function fill(what: string, target: Uint8Array, decode: (options: DecoderOptions
     throw new CodecError(`${what}: ${decoded.length} bytes where ${target.length} are expected`)
   }
   target.set(decoded)
+}
+
+/** 0 is zlib's default. */
+function deflateLevel(level: number): number {
+  return level === 0 ? zlib.constants.Z_DEFAULT_COMPRESSION : Math.min(level, 9)
+}
+
+/** Compresses to `target`. Returns the length, or 0 if it doesn't fit. zlib stops at one byte too many. */
+function compress(target: Uint8Array, encode: (options: DecoderOptions) => Uint8Array): number {
+  const chunkSize = Math.max(target.length + 1, CHUNK_BYTES_MIN)
+  let encoded: Uint8Array
+  try {
+    encoded = encode({ chunkSize, maxOutputLength: Math.max(target.length, 1) })
+  } catch (error) {
+    if (error instanceof RangeError) return 0 // more than maxOutputLength
+    throw error
+  }
+  if (encoded.length > target.length) return 0
+  target.set(encoded)
+  return encoded.length
 }
 
 /** OpenSSL's 16-byte nonce is the format's, but its block counter carries into the nonce: ours takes over there. */
@@ -83,13 +106,22 @@ function givesTheSame(chacha20: Codecs['chacha20'], portable: Codecs): boolean {
 
 interface ZlibWithZstd {
   zstdDecompressSync(source: Uint8Array, options: DecoderOptions): Uint8Array
+  zstdCompressSync(source: Uint8Array, options: DecoderOptions & { params: Record<number, number> }): Uint8Array
+  constants: { ZSTD_c_compressionLevel: number }
 }
 
 function hasZstd(module: object): module is ZlibWithZstd {
-  return 'zstdDecompressSync' in module && typeof module.zstdDecompressSync === 'function'
+  return ['zstdDecompressSync', 'zstdCompressSync'].every((name) => typeof Reflect.get(module, name) === 'function')
 }
 
-/** The frame's header is checked before zstd makes a window of the size it asks for. */
+/** The levels of the option are spread over those of zstd; 0 is its default. */
+const zstdLevel = (level: number): number => Math.min(Math.floor((level * 3) / 2), ZSTD_LEVEL_MAX)
+const ZSTD_LEVEL_MAX = 22
+
+/**
+ * The frame's header is checked before zstd makes a window of the size it asks for. A frame that was made must say how long its content is, and
+ * not ask for a larger window: zstd does so if it has all of the content at once.
+ */
 function zstdOfNode(module: object, portable: Codecs): Partial<Codecs> {
   if (!hasZstd(module)) return {}
   return {
@@ -102,6 +134,13 @@ function zstdOfNode(module: object, portable: Codecs): Partial<Codecs> {
         throw new CodecError(`zstd: ${contentBytes} bytes where ${target.length} are expected`)
       }
       fill('zstd', target, (options) => module.zstdDecompressSync(source, options))
+    },
+    zstdCompress(target, source, level) {
+      const params = { [module.constants.ZSTD_c_compressionLevel]: zstdLevel(level) }
+      const length = compress(target, (options) => module.zstdCompressSync(source, { ...options, params }))
+      if (length === 0) return 0
+      const { contentBytes, windowBytes } = readZstdFrameHeader(new DataView(target.buffer, target.byteOffset, length))
+      return contentBytes === source.length && windowBytes <= source.length ? length : 0
     },
   }
 }

@@ -3,6 +3,7 @@ import {
   crc32c,
   crc64,
   inflateRaw,
+  lz4Compress,
   lz4Decompress,
   poly1305,
   xxh64,
@@ -39,6 +40,7 @@ export function portableCodecs(): NamedCodecs {
     lz4Decompress,
     inflateRaw,
     zstdDecompress,
+    lz4Compress,
     names: {
       crc32c: OWN,
       crc64: OWN,
@@ -50,6 +52,7 @@ export function portableCodecs(): NamedCodecs {
       lz4Decompress: OWN,
       inflateRaw: OWN,
       zstdDecompress: OWN,
+      lz4Compress: OWN,
     },
   }
 }

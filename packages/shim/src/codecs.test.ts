@@ -177,6 +177,32 @@ describe.each(implementations)('%s', (_, codecs) => {
     expect(() => codecs.poly1305(new Uint8Array(16), key.subarray(1), data)).toThrow(RangeError)
   })
 
+  test.each(Object.entries(memories))('what is compressed comes back: %s memory', (__, memory) => {
+    type Compress = (target: Uint8Array, source: Uint8Array) => number | undefined
+    const compressorsAt = (level: number): [Compress, (target: Uint8Array, source: Uint8Array) => void][] => [
+      [(to, from) => codecs.lz4Compress(to, from, level), (to, from) => codecs.lz4Decompress(to, from)],
+      [(to, from) => codecs.deflateRaw?.(to, from, level), (to, from) => codecs.inflateRaw(to, from)],
+      [(to, from) => codecs.zstdCompress?.(to, from, level), (to, from) => codecs.zstdDecompress(to, from)],
+    ]
+    const data = into(
+      memory,
+      Uint8Array.from({ length: 65_536 }, (___, i) => (i >> 9) ^ (i % 7)),
+    )
+    for (const [compress, decompress] of [0, 1, 9, 15].flatMap(compressorsAt)) {
+      const compressed = memory(data.length)
+      const length = compress(compressed, data)
+      if (length === undefined) continue // not here
+      expect(length).toBeGreaterThan(0)
+      expect(length).toBeLessThan(20_000)
+      const back = memory(data.length)
+      decompress(back, compressed.subarray(0, length))
+      expect(hexOf(back)).toBe(hexOf(data))
+      expect(compress(compressed.subarray(0, length), data)).toBe(length)
+      expect(compress(compressed.subarray(0, length - 1), data)).toBe(0)
+      expect(compress(memory(4095), into(memory, randomBytes(4096)))).toBe(0)
+    }
+  })
+
   test('damaged compressed data is a CodecError or other bytes', () => {
     const plain = Uint8Array.from({ length: 3000 }, (___, i) => (i % 97) * (i % 5))
     const stream = deflateRawSync(plain)
@@ -219,6 +245,8 @@ describe('the choice', () => {
       crc32c: '@node-rs/crc32',
       xxh64: '@node-rs/xxhash',
       inflateRaw: 'node',
+      deflateRaw: 'node',
+      lz4Compress: 'cowherd',
     })
     expect(nativeCodecs(() => undefined).names).toMatchObject({ crc32c: 'cowherd', xxh64: 'cowherd', chacha20: 'node' })
     expect(Object.keys(portableCodecs().names).sort()).toEqual(

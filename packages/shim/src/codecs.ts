@@ -44,6 +44,16 @@ export interface Codecs {
   inflateRaw(target: Uint8Array, source: Uint8Array): void
   /** Decodes one zstd frame, given exactly, which must fill `target` exactly. Throws CodecError. */
   zstdDecompress(target: Uint8Array, source: Uint8Array): void
+
+  /**
+   * Compresses all of `source` into `target` as one raw LZ4 block. `level`: as in the option `compression`, 0 for the usual one up to 15. Returns
+   * the bytes that it takes, or 0 if it doesn't fit.
+   */
+  lz4Compress(target: Uint8Array, source: Uint8Array, level: number): number
+  /** The same as one raw DEFLATE stream. Left out: there is no such compressor here. */
+  deflateRaw?(target: Uint8Array, source: Uint8Array, level: number): number
+  /** The same as one zstd frame that says how long its content is, and needs no window beyond it. Left out: there is none here. */
+  zstdCompress?(target: Uint8Array, source: Uint8Array, level: number): number
 }
 
 /** What scrypt may cost: 1 GiB of memory (128 * N * r bytes), and 64 times the work (N * r * p) that volumes are made with. */
@@ -64,5 +74,5 @@ export function checkScryptCost({ logN, r, p }: { logN: number; r: number; p: nu
 
 /** Codecs that can tell what stands behind each call: a package's name, `node`, or `cowherd` for our own. */
 export interface NamedCodecs extends Codecs {
-  readonly names: Readonly<Record<keyof Codecs, string>>
+  readonly names: { readonly [Codec in keyof Codecs]: string }
 }

@@ -9,6 +9,7 @@ import {
   crc32c,
   crc64,
   inflateRaw,
+  lz4Compress,
   lz4Decompress,
   poly1305,
   xxh64,
@@ -29,6 +30,7 @@ export const fuzzCodecs: Codecs = {
   lz4Decompress,
   inflateRaw,
   zstdDecompress,
+  lz4Compress,
   sha256: (data) => new Uint8Array(createHash('sha256').update(data).digest()),
   scrypt(passphrase, salt, { logN, r, p }, length) {
     const cost = `${logN}:${r}:${p}`

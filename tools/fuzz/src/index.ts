@@ -1,4 +1,5 @@
 export { fuzzCodecs } from './codecs.ts'
+export { editSuperblocks, keysOfBtree, leafRoot, rewriteRoot } from './craft.ts'
 export { examine, type ExamineOptions, type Examination } from './examine.ts'
 export { loadEntry, storeEntry } from './journal-edit.ts'
 export { loadNode, setsOf, storeNode, type NodeCopy, type SetPlace } from './node-edit.ts'

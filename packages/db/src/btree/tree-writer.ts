@@ -144,6 +144,16 @@ export class TreeWriter {
     }
   }
 
+  /**
+   * Writes the node at `level` that covers `pos` anew, elsewhere. Throws BtreeError if it can't be read; VolumeError ENOSPC, with nothing
+   * changed.
+   */
+  rewrite(btree: number, level: number, pos: Uint32Array): void {
+    const slot = this.options.btrees.nodeAt(btree, level, pos)
+    this.cache.leave()
+    this.replace([slot])
+  }
+
   /** Appends the changes of a node to it. False if there is no room: then it has to be replaced. */
   private append(slot: number): boolean {
     const { cache, set, writer, pointer } = this

@@ -209,6 +209,12 @@ export class Journal {
     if (!this.entry.isEmpty || this.flushed < this.openSeq - 1) this.write(true)
   }
 
+  /** The same, and an entry is written in any case: it says at its end how things are. */
+  flushAnyway(): void {
+    this.refuseHalted()
+    this.write(true)
+  }
+
   /**
    * Ends the journal of a volume that is shut down: brings everything to stable storage, and then an entry without keys that needs nothing but
    * itself. Throws RangeError if something is pinned; what `flush` throws.

@@ -111,6 +111,7 @@ const scratch = new Bucket()
 export const allocV4: KeyType = {
   number: 27,
   name: 'alloc_v4',
+  beginsWithSeq: true,
   minValueBytes: 48,
   check(key) {
     const flags = key.words[FLAGS]

@@ -4,7 +4,7 @@
  */
 
 import { array, struct, u32, u8 } from '@cowherd/kernel-lib'
-import { BPOS_BYTES, BPOS_WORDS, bposText, compareBpos, setBpos } from '../bpos.ts'
+import { BPOS_BYTES, BPOS_WORDS, bposText, compareBpos, copyBpos, setBpos } from '../bpos.ts'
 import { KEY_POS_AT, KEY_U64S, KEY_WORDS, type Key } from '../key.ts'
 import type { KeyType } from '../key-type.ts'
 import { dataTypeName } from '../data-types.ts'
@@ -72,6 +72,20 @@ export function makeBackpointer(
 export function namesPointingKey(key: Key, btree: number, level: number, words: Uint32Array, posAt: number): boolean {
   const isOfNode = (key.words[KEY_WORDS] & 0xffff) === (btree | (level << 8))
   return key.type === backpointer.number && isOfNode && compareBpos(key.words, POS, words, posAt) === 0
+}
+
+/** Where the key is to which a backpointer leads. */
+export class PointingPlace {
+  btree = 0
+  /** Of the node that holds the key; for a pointer to a node: that node's level + 1. */
+  level = 0
+  readonly pos = new Uint32Array(BPOS_WORDS)
+
+  load({ words }: Key): void {
+    this.btree = words[KEY_WORDS] & 0xff
+    this.level = (words[KEY_WORDS] >>> 8) & 0xff
+    copyBpos(this.pos, words, POS)
+  }
 }
 
 const position = new Uint32Array(BPOS_WORDS)

@@ -36,6 +36,8 @@ export interface DataRequest {
   /** Who writes: a number for each of those whose data should lie together, or a mover. */
   readonly writer: number | 'copygc' | 'rebalance'
   readonly sectors: number
+  /** Fewer are of no use; left out: a block. */
+  readonly leastSectors?: number
   /** Copies that are wanted, by their durability. */
   readonly replicas: number
   /** Copies without which there is nothing; left out: the volume's option. */
@@ -111,7 +113,8 @@ export class Allocator {
     const point = this.pointOf(writer)
     point.usedAt = ++this.allocations
     const wish: Wish = {
-      ...{ point, watermark, leastSectors: this.blockSectors, exclude, wanted: replicas },
+      ...{ point, watermark, exclude, wanted: replicas },
+      leastSectors: request.leastSectors ?? this.blockSectors,
       required: request.required ?? Math.min(replicas, options.dataReplicasRequired),
       target: request.target ?? options.foregroundTarget,
     }
@@ -137,6 +140,11 @@ export class Allocator {
   /** How many buckets it holds. */
   get openCount(): number {
     return this.open.count
+  }
+
+  /** How many of a device it holds. */
+  openCountOf(device: number): number {
+    return this.open.countOf(device)
   }
 
   /** Free buckets of a device that allocations at `watermark` may take. */

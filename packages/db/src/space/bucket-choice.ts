@@ -34,6 +34,8 @@ export interface Wish {
 }
 
 const SECTOR = 512
+/** Buckets of a write point on one device. */
+const POINT_BUCKETS_MAX = 4
 
 export class BucketChoice {
   private readonly source: ChoiceSource
@@ -147,7 +149,17 @@ export class BucketChoice {
         point.hasTaken(device, this.source.usage.reclaimableBuckets(device) - this.open.countOf(device))
       }
       point.buckets.push(bucket)
+      this.thinOut(point, device)
     }
+  }
+
+  /** What was too small for a wish stays for smaller ones, as long as it isn't too many. */
+  private thinOut(point: WritePoint, device: number): void {
+    const there = point.buckets.filter((bucket) => bucket.device === device && !this.chosen.includes(bucket))
+    if (there.length < POINT_BUCKETS_MAX) return
+    const least = there.reduce((a, b) => (b.sectorsFree < a.sectorsFree ? b : a))
+    point.buckets = point.buckets.filter((bucket) => bucket !== least)
+    this.open.leave(least, 1)
   }
 
   private undo(): void {

@@ -143,6 +143,13 @@ export class SpaceTriggers {
     this.touch(now)
   }
 
+  /** No pointer into the bucket is older than `gen`. Less than was known before changes nothing. Chapter 4, 4.6.5. */
+  raiseOldestGen(updates: Updates, device: number, bucket: number, gen: number): void {
+    const { new: now } = this.change(updates, device, bucket)
+    const ahead = (now.gen - gen) & 0xff
+    if (ahead < now.generationsAhead) now.oldestGen = gen
+  }
+
   /** Notes that cached data of the bucket was read just now. */
   wasRead(updates: Updates, device: number, bucket: number): void {
     this.setReadTime(this.change(updates, device, bucket).new)

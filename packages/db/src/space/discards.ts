@@ -37,6 +37,8 @@ export interface DiscardProgress {
   readonly freed: number
   /** Buckets that were passed over, as the journal has to be flushed first. */
   readonly waiting: number
+  /** Buckets that were passed over, as the allocator holds them. */
+  readonly held: number
 }
 
 const SECTOR = 512
@@ -64,14 +66,16 @@ export class Discards {
     const { cursor, next } = this
     let freed = 0
     let waiting = 0
+    let held = 0
     for (let found = cursor.seek(next); found; found = cursor.next()) {
       if (freed === most) {
         copyBpos(next, cursor.key.words, KEY_POS_AT)
-        return { freed, waiting }
+        return { freed, waiting, held }
       }
       const { inode: device, offset: number } = cursor.key
-      if (this.source.isOpen(device, number) || !this.source.isRw(device)) continue
-      if (!this.isFlushed(updates, cursor.key)) waiting++
+      if (!this.source.isRw(device)) continue
+      if (this.source.isOpen(device, number)) held++
+      else if (!this.isFlushed(updates, cursor.key)) waiting++
       else {
         this.discard(device, number)
         space.discarded(updates, device, number)
@@ -79,7 +83,7 @@ export class Discards {
       }
     }
     copyBpos(next, POS_MIN)
-    return { freed, waiting }
+    return { freed, waiting, held }
   }
 
   private isFlushed(updates: Updates, { words, posText }: Key): boolean {

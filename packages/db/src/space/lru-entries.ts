@@ -15,7 +15,7 @@ import type { Updates } from '../transaction/updates.ts'
 import { makeSet } from './set-key.ts'
 
 /** The list of buckets that are partly filled; others are devices. */
-const FRAGMENTATION_LIST = 0xffff
+export const FRAGMENTATION_LIST = 0xffff
 
 export class LruEntries {
   private readonly key = new Key()

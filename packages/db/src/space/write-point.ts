@@ -12,7 +12,7 @@ const DECAY = 1 / 4
 export class WritePoint {
   /** What is written: no bucket holds two kinds. */
   readonly dataType: number
-  /** At most one on a device. */
+  /** One on a device, or a few, if what was asked for didn't fit. */
   buckets: OpenBucket[] = []
   /** Which of the writers of file data it serves. */
   owner = -1

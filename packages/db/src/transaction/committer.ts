@@ -22,7 +22,7 @@ import { KeyError } from '../errors.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { KeyType, VolumeShape } from '../key-type.ts'
 import { Key, KEY_POS_AT, KEY_WORDS } from '../key.ts'
-import { allocV4, setJournalSeq } from '../key-types/alloc-v4.ts'
+import { setJournalSeq } from '../key-types/alloc-v4.ts'
 import { addCounters, type Transaction } from './transaction.ts'
 import type { KeyTrigger, Updates } from './updates.ts'
 
@@ -47,6 +47,8 @@ export interface CommitterOptions {
 }
 
 export class Committer {
+  /** How many transactions were committed. */
+  commits = 0
   private readonly options: CommitterOptions
   private readonly old = new Key()
   private readonly now = new Key()
@@ -54,9 +56,13 @@ export class Committer {
   private readonly leafEnd = new Uint32Array(5)
   /** The slot of each change, in order; -1: there is nothing to do. */
   private slots = new Int32Array(64)
+  /** By key type: 1 if the value begins with the number of the journal entry that it is in. */
+  private readonly stamped = new Uint8Array(256)
 
   constructor(options: CommitterOptions) {
     this.options = options
+    for (const { number, beginsWithSeq } of options.keyTypes.values())
+      this.stamped[number] = Number(beginsWithSeq ?? false)
   }
 
   /**
@@ -86,9 +92,12 @@ export class Committer {
     const { untriggered } = tx
     for (let i = 0; i < untriggered.length; i++) {
       const index = untriggered[i]
+      const at = tx.ats[index]
       const triggers = tx.levels[index] === 0 ? this.options.triggers.get(tx.btrees[index]) : undefined
       if (triggers !== undefined) this.trigger(tx, index, triggers)
-      tx.seen[index] = tx.ats[index]
+      tx.seen[index] = at
+      // what a trigger has made of its own key is a change too
+      if (tx.ats[index] !== at) untriggered.push(index)
     }
     untriggered.length = 0
   }
@@ -182,6 +191,7 @@ export class Committer {
     const { editor, journal, trees, afterCounters } = this.options
     const { order, heap, count } = tx
     const { seq } = journal
+    this.commits++
     for (let i = 0; i < count; i++) {
       const slot = this.slots[i]
       if (slot < 0) continue
@@ -195,7 +205,7 @@ export class Committer {
         continue
       }
       const type = (heap[at] >>> 16) & 0xff
-      if (type === allocV4.number && btree === BtreeId.alloc) setJournalSeq(heap, at, tx.seq, seq)
+      if (this.stamped[type] === 1) setJournalSeq(heap, at, tx.seq, seq)
       journal.recordKey(btree, 0, heap, at)
       if (type === TYPE_DELETED) editor.remove(slot, heap, at + KEY_POS_AT)
       else editor.insert(slot, heap, at)

@@ -13,7 +13,17 @@
  * Snapshots in between that had hidden all of O must not see the new pieces either: they get whiteouts at these ends too.
  */
 
-import { BtreeId, Key, KEY_POS_AT, advanceBposNoSnapshot, copyBpos, peekVisible, putWhiteout, removeVisible, setBpos } from '@cowherd/db'
+import {
+  BtreeId,
+  Key,
+  KEY_POS_AT,
+  advanceBposNoSnapshot,
+  copyBpos,
+  peekVisible,
+  putWhiteout,
+  removeVisible,
+  setBpos,
+} from '@cowherd/db'
 import type { Ancestry, Bpos, Updates } from '@cowherd/db'
 import { cutBack, cutFront, isAllocated } from './extent-key.ts'
 
@@ -60,6 +70,7 @@ export function removeExtents(
   to: number,
   keysMax: number = Infinity,
 ): Removal {
+  if (from >= to) return { end: to, sectors: 0, keys: 0 }
   const { numberHi, numberLo, snapshot } = version
   const ancestors = ancestry.ancestorsOf(snapshot)
   let end = from

@@ -35,6 +35,8 @@ export class RangeShift {
   private readonly source: number
   /** What lies in front of this sector stays. */
   private readonly first: number
+  /** Of a range that is collapsed, what lies before is gone. */
+  private punched: number
   private readonly inode = new Inode()
   private readonly key = new Key()
   private readonly pos: Bpos = new Uint32Array(5)
@@ -47,6 +49,7 @@ export class RangeShift {
     this.state = state
     this.by = Number(state.destination - BigInt.asIntN(64, state.source))
     this.source = Number(state.source)
+    this.punched = this.source
     this.first = this.source - Math.min(this.by, 0)
   }
 
@@ -57,12 +60,17 @@ export class RangeShift {
   run(): void {
     if (this.by === 0 || !Number.isSafeInteger(this.by) || !Number.isSafeInteger(this.source)) return
     while (this.state.state < FinsertState.finish) {
-      const change = this.state.state === FinsertState.shiftExtents ? this.moveOne : this.by > 0 ? this.grow : this.punch
-      this.volume.write((updates) => {
-        if (this.loadInode(updates)) change.call(this, updates)
-        else this.state = { ...this.state, state: FinsertState.finish }
-      })
+      this.volume.write((updates) => this.step(updates))
     }
+  }
+
+  private step(updates: Updates): void {
+    const { volume, version, state, by } = this
+    if (!loadInode(updates, volume.snapshots, version, version.snapshot, this.inode)) {
+      this.note(updates, { state: FinsertState.finish })
+    } else if (state.state === FinsertState.shiftExtents) this.moveOne(updates)
+    else if (by > 0) this.grow(updates)
+    else this.punch(updates)
   }
 
   /** Insert, first: the file gets longer. */
@@ -79,8 +87,9 @@ export class RangeShift {
 
   /** Collapse, first: what is in the range goes. */
   private punch(updates: Updates): void {
-    const { inode, version, source, first } = this
-    const removal = removeExtents(updates, this.volume.snapshots, version, source, first, EXTENTS_PER_STEP)
+    const { inode, version, punched, first } = this
+    const removal = removeExtents(updates, this.volume.snapshots, version, punched, first, EXTENTS_PER_STEP)
+    this.punched = removal.end
     changeSectors(inode, -removal.sectors)
     storeInode(updates, inode)
     if (removal.end === first) this.note(updates, { state: FinsertState.shiftExtents })
@@ -134,10 +143,6 @@ export class RangeShift {
     setBpos(this.pos, key.inodeHi, key.inodeLo, Math.floor(end / 0x100000000), end, this.version.snapshot)
     key.words.set(this.pos, KEY_POS_AT)
     if (key.type === REFLINK_P) clearReflinkPads(key)
-  }
-
-  private loadInode(updates: Updates): boolean {
-    return loadInode(updates, this.volume.snapshots, this.version, this.version.snapshot, this.inode)
   }
 
   private note(updates: Updates, change: Partial<RangeShiftState>): void {

@@ -20,7 +20,7 @@ const inode = new Inode()
  */
 export function truncateFile(volume: WritableVolume, version: InodeVersion, size: bigint): void {
   const blockBytes = BigInt(volume.shape.blockSectors * SECTOR)
-  const from = Number((size + blockBytes - 1n) / blockBytes) * volume.shape.blockSectors
+  let from = Number((size + blockBytes - 1n) / blockBytes) * volume.shape.blockSectors
   let isDone = false
   while (!isDone) {
     volume.write(
@@ -31,7 +31,8 @@ export function truncateFile(volume: WritableVolume, version: InodeVersion, size
         setSize(inode, size)
         changeSectors(inode, -removal.sectors)
         storeInode(updates, inode)
-        isDone = removal.end === Infinity
+        from = removal.end
+        isDone = from === Infinity
       },
       { frees: true },
     )

@@ -7,7 +7,7 @@ import { advanceBpos, BtreeId, copyBpos, Key, KEY_POS_AT, POS_MIN, setBpos, Snap
 import type { Ancestry, Bpos, Updates } from '@cowherd/db'
 import { isEmptyDirectory } from '../empty-directory.ts'
 import type { InodeVersion } from '../extents/overwrite.ts'
-import { removeInodeStep } from '../inode-removal.ts'
+import { RemovalProgress, removeInodeStep } from '../inode-removal.ts'
 import { hasVersionBelow, inodeFlags, isInode, setInodeFlag } from '../inode-versions.ts'
 import { Inode, InodeFlag } from '../inode.ts'
 import type { WritableVolume } from '../writable-volume.ts'
@@ -34,13 +34,14 @@ export function deleteDeadInodes(volume: WritableVolume): void {
 /** Deletes the inode, if it is one that has to be deleted, and takes it off the list. */
 function settle(volume: WritableVolume, version: InodeVersion): void {
   const { snapshots } = volume
+  const progress = new RemovalProgress()
   let isSettled = false
   let isChecked = false
   while (!isSettled) {
     volume.write(
       (updates) => {
         isChecked ||= isToBeDeleted(updates, snapshots, version)
-        isSettled = !isChecked || removeInodeStep(updates, snapshots, version)
+        isSettled = !isChecked || removeInodeStep(updates, snapshots, version, progress)
         if (isSettled) updates.remove(BtreeId.deletedInodes, positionOf(version))
       },
       { frees: true },

@@ -4,8 +4,8 @@
  * What can't be finished is dropped: its file is gone, or it is of a kind that is not known.
  */
 
-import { advanceBpos, BtreeId, copyBpos, Key, KEY_POS_AT, POS_MIN, setBpos } from '@cowherd/db'
-import type { Bpos } from '@cowherd/db'
+import { advanceBpos, BtreeId, copyBpos, KEY_POS_AT, POS_MIN, setBpos } from '@cowherd/db'
+import type { Bpos, Key } from '@cowherd/db'
 import type { InodeVersion } from '../extents/overwrite.ts'
 import { loggedOpFinsert, LoggedOpFinsertValue } from '../key-types/logged-op-finsert.ts'
 import { loggedOpTruncate, LoggedOpTruncateValue } from '../key-types/logged-op-truncate.ts'

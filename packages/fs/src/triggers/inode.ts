@@ -2,17 +2,15 @@
  * What follows when a version of an inode changes: how many there are, which have versions below them (has_child_snapshot), and which
  * wait to be deleted (deleted_inodes). Format chapter 5, 5.2.7 and 5.3; chapter 4, 4.5.4.
  *
- * Who writes inodes needn't know of other snapshots: the flag of a new version is set here, whatever it says, and that of the version
- * above it.
+ * Who writes inodes needn't know of other snapshots: what a version says of those below it is put right here, and so is the version above.
  */
 
-import { accountingPos, AccountingType, BtreeId, copyBpos, Key, KEY_POS_AT, set } from '@cowherd/db'
+import { accountingPos, AccountingType, BtreeId, copyBpos, Key, KEY_POS_AT, makeSet } from '@cowherd/db'
 import type { Bpos, KeyChange, Updates } from '@cowherd/db'
 import { InodeFlag } from '../inode.ts'
 import { findVersionAbove, hasVersionBelow, inodeFlags, isInode, setInodeFlag } from '../inode-versions.ts'
 
 const COUNTER = accountingPos(AccountingType.inodes)
-const NO_VALUE = new Uint8Array(0)
 
 /** Those of all calls: nothing here calls back. */
 const changed = new Key()
@@ -30,13 +28,14 @@ export function inodeTrigger(updates: Updates, { old, new: now }: KeyChange): vo
     updates.account(COUNTER, is ? 1 : -1)
     markAbove(updates, is)
   }
+  const oldFlags = was ? inodeFlags(old) : 0
   let flags = is ? inodeFlags(now) : 0
-  if (is && !was) flags = markOwn(updates, now)
-  list(updates, was && isDead(inodeFlags(old)), is && isDead(flags))
+  if (is && (!was || ((flags ^ oldFlags) & InodeFlag.hasChildSnapshot) !== 0)) flags = markOwn(updates, now)
+  list(updates, was && isDead(oldFlags), is && isDead(flags))
 }
 
 /** True for what nobody can open any more, and no snapshot below has a version of: such inodes are listed until they are deleted. */
-export function isDead(flags: number): boolean {
+function isDead(flags: number): boolean {
   return (flags & (InodeFlag.unlinked | InodeFlag.hasChildSnapshot)) === InodeFlag.unlinked
 }
 
@@ -50,7 +49,7 @@ function markAbove(updates: Updates, hasOne: boolean): void {
   updates.put(BtreeId.inodes, changed)
 }
 
-/** Sets the flag of a new version as it must be. Returns the flags. */
+/** Sets the flag of a version, which is new or says something new, as it must be. Returns the flags. */
 function markOwn(updates: Updates, now: Key): number {
   const flags = inodeFlags(now)
   const isMarked = (flags & InodeFlag.hasChildSnapshot) !== 0
@@ -63,6 +62,6 @@ function markOwn(updates: Updates, now: Key): number {
 
 function list(updates: Updates, was: boolean, is: boolean): void {
   if (is === was) return
-  if (is) updates.put(BtreeId.deletedInodes, changed.make(set.number, pos, NO_VALUE))
+  if (is) updates.put(BtreeId.deletedInodes, makeSet(changed, pos))
   else updates.remove(BtreeId.deletedInodes, pos)
 }

@@ -2,11 +2,9 @@
  * What follows when a subvolume changes: subvolume_children lists, for each subvolume, those whose names are in it. Format chapter 5, 5.7.1.
  */
 
-import { BtreeId, Key, set, setBpos } from '@cowherd/db'
+import { BtreeId, Key, makeSet, setBpos } from '@cowherd/db'
 import type { Bpos, KeyChange, Updates } from '@cowherd/db'
 import { subvolume, subvolumePathParent } from '../key-types/subvolume.ts'
-
-const NO_VALUE = new Uint8Array(0)
 
 /** Those of all calls: nothing here calls back. */
 const made = new Key()
@@ -25,7 +23,7 @@ export function subvolumeTrigger(updates: Updates, { old, new: now }: KeyChange)
   }
   if (after !== 0) {
     setBpos(pos, 0, after, key.offsetHi, key.offsetLo, 0)
-    updates.put(BtreeId.subvolumeChildren, made.make(set.number, pos, NO_VALUE))
+    updates.put(BtreeId.subvolumeChildren, makeSet(made, pos))
   }
 }
 

@@ -1,0 +1,2 @@
+export { dumpKeys, valueText } from './dump.ts'
+export { verifyVolume, type VerifyOptions } from './verify.ts'
