@@ -13,6 +13,7 @@ import { DeviceHealth } from './device-health.ts'
 import type { Cipher } from './encryption.ts'
 import { VolumeError } from './errors.ts'
 import { IntegritySeal } from './integrity-seal.ts'
+import type { EntryThread } from './journal/entry-write.ts'
 import { Journal } from './journal/journal.ts'
 import type { JournalStart } from './journal/journal-start.ts'
 import type { KeyType, VolumeShape } from './key-type.ts'
@@ -59,6 +60,7 @@ export interface DatabaseGround {
   readonly random: (bytes: Uint8Array) => void
   readonly nowSeconds: () => bigint
   readonly note: (message: string) => void
+  readonly journalThread?: EntryThread
   cursor(btree: number, level?: number): KeyCursor
   /** Reads all that the key covers, from whichever copy. Throws DataError. */
   readonly readExtent: (key: Key, target: Uint8Array) => void
@@ -162,6 +164,7 @@ export function makeParts(ground: DatabaseGround) {
     invalidation: new Invalidation({ shape, usage, cursor, isOpen, clock: () => clocks.read }),
     copygc: new Copygc({
       ...{ shape, usage, cursor, isOpen, isRw: isDeviceWritable },
+      devices: members.filter(({ alive }) => alive).map(({ index }) => index),
       openCount: (device) => allocator.openCountOf(device),
     }),
     isWritable: isDeviceWritable,
@@ -205,6 +208,7 @@ function makeJournal(
   return new Journal({
     ...{ start, nowSeconds, uuidWord, version, seal: sealOf(ground), blockBytes: blockSectors * 512 },
     ...{ metadataReplicas: options.metadataReplicas, metadataReplicasRequired: options.metadataReplicasRequired },
+    ...(ground.journalThread === undefined ? {} : { thread: ground.journalThread }),
     mayNotFlush: hasFeature(features, 'journal_no_flush'),
     devices: journalDevices(assembly).flatMap((each) => {
       const device = devices[each.index]

@@ -1,8 +1,10 @@
 import { fuzzCodecs as codecs, Random } from '@cowherd/fuzz'
+import { DeviceError } from '@cowherd/shim'
 import { writableMemoryStore } from '@cowherd/store'
 import { describe, expect, test } from 'vitest'
 import { bpos } from './bpos.ts'
 import { openDatabase, type Database } from './database.ts'
+import { writeEntry, type EntryOutcome, type EntryThread, type EntryWrite } from './journal/entry-write.ts'
 import { Key } from './key.ts'
 import { makeVolume } from './new-volume/make-volume.ts'
 import { openVolume } from './volume.ts'
@@ -30,12 +32,53 @@ function blank(count = 1, nodeBytes = 128 << 10, bytes = 64 * MIB): Uint8Array[]
   return disks
 }
 
-function open(disks: readonly Uint8Array[]): Database {
+function open(disks: readonly Uint8Array[], journalThread?: EntryThread): Database {
   const random = new Random(8)
   return openDatabase(
     disks.map((disk, i) => writableMemoryStore(disk, `disk ${i}`)),
-    { codecs, random: (target) => void random.fill(target), nowSeconds: () => 5n },
+    {
+      ...{ codecs, random: (target: Uint8Array) => void random.fill(target), nowSeconds: () => 5n },
+      ...(journalThread === undefined ? {} : { journalThread }),
+    },
   )
+}
+
+/** Writes an entry when the test wants it. */
+class LazyThread implements EntryThread {
+  private entry: EntryWrite | undefined
+  private outcome: EntryOutcome | undefined
+
+  get isBusy(): boolean {
+    return this.entry !== undefined
+  }
+
+  start(entry: EntryWrite): void {
+    expect(this.entry).toBeUndefined()
+    this.entry = { ...entry, bytes: entry.bytes.slice() }
+  }
+
+  work(): void {
+    if (this.entry === undefined) throw new Error('nothing to do')
+    this.outcome = { written: writeEntry(this.entry, () => undefined), failures: [] }
+    this.entry = undefined
+  }
+
+  fail(): void {
+    const error = new DeviceError('EIO', 'disk 0', 'as the test wants it')
+    this.outcome = { written: [], failures: [{ device: 0, step: 'flush', error }] }
+    this.entry = undefined
+  }
+
+  poll(): EntryOutcome | undefined {
+    const { outcome } = this
+    this.outcome = undefined
+    return outcome
+  }
+
+  wait(): EntryOutcome {
+    if (this.outcome === undefined) this.work()
+    return this.poll() ?? { written: [], failures: [] }
+  }
 }
 
 function contents(disks: readonly Uint8Array[], btree = BTREE): Map<string, string> {
@@ -73,6 +116,51 @@ describe('a database', () => {
     again.write((tx) => tx.put(BTREE, key.make(COOKIE, bpos(1, 3), value(4))))
     again.close()
     expect(contents(disks).size).toBe(2)
+  })
+
+  test('flushes while it goes on, for several at once', () => {
+    const disks = blank()
+    const thread = new LazyThread()
+    const db = open(disks, thread)
+    const told: string[] = []
+    const put = (n: number): void => void db.write((tx) => tx.put(BTREE, key.make(COOKIE, bpos(1, n), value(n))))
+    put(1)
+    db.flushLater((error) => told.push(`first ${error?.message ?? 'is there'}`))
+    put(2)
+    db.flushLater(() => told.push('second'))
+    put(3)
+    db.flushLater(() => told.push('third'))
+    db.poll()
+    expect(told).toEqual([])
+    thread.work()
+    db.poll()
+    expect(told).toEqual(['first is there'])
+    expect(thread.isBusy).toBe(true)
+    thread.work()
+    db.poll()
+    expect(told).toEqual(['first is there', 'second', 'third'])
+    put(4)
+    db.flushLater(() => told.push('fourth'))
+    db.flush() // does not begin before the other is done
+    expect(told.at(-1)).toBe('fourth')
+    db.flushLater(() => told.push('at once'))
+    expect(told.at(-1)).toBe('at once')
+    db.abandon()
+    expect(contents(disks).size).toBe(4)
+  })
+
+  test('tells who waits that it failed', () => {
+    const disks = blank()
+    const thread = new LazyThread()
+    const db = open(disks, thread)
+    db.write((tx) => tx.put(BTREE, key.make(COOKIE, bpos(1, 1), value(1))))
+    const told: (string | undefined)[] = []
+    db.flushLater((error) => told.push(error?.code))
+    thread.fail()
+    db.poll()
+    expect(told).toEqual(['EIO'])
+    expect(() => db.write((tx) => tx.remove(BTREE, bpos(1, 1)))).toThrow('read only')
+    db.abandon()
   })
 
   test('many keys: nodes are split, and all are there', () => {

@@ -20,11 +20,13 @@ import { PositionList } from './btree/position-list.ts'
 import type { ExtentWriter } from './data/extent-writer.ts'
 import { makeParts, type DatabaseParts } from './database-parts.ts'
 import { VolumeError } from './errors.ts'
+import type { EntryThread } from './journal/entry-write.ts'
 import { seqsGivenUp, startAfterCrash, startAfterShutdown, type JournalStart } from './journal/journal-start.ts'
 import { databasePasses } from './recovery/database-passes.ts'
 import { passesToRun, type PassTable } from './recovery/passes.ts'
 import type { Allocator } from './space/allocator.ts'
 import type { Capacity } from './space/capacity.ts'
+import type { EvacuationKind, EvacuationProgress } from './space/evacuation.ts'
 import { initFreespace } from './space/freespace-init.ts'
 import { reservedBuckets } from './space/reserved-buckets.ts'
 import type { Usage } from './space/usage.ts'
@@ -41,6 +43,8 @@ export interface DatabaseOptions extends Omit<OpenOptions, 'norecovery' | 'share
   readonly nowSeconds?: () => bigint
   /** What follows from changes of keys, by btree, besides what the database itself knows. */
   readonly triggers?: ReadonlyMap<number, readonly KeyTrigger[]>
+  /** Writes journal entries for `flushLater`; left out: the calling thread does. */
+  readonly journalThread?: EntryThread
   /** Recovery passes besides the database's own, by name. */
   readonly passes?: PassTable<Database>
 }
@@ -107,7 +111,7 @@ export class Database extends Volume {
   private isClosed = false
   /** When everything was on stable storage. */
   private unflushedMs = 0
-  private waiting: { readonly seq: number; readonly then: () => void }[] = []
+  private waiting: { readonly seq: number; readonly then: (error?: VolumeError) => void }[] = []
 
   constructor(assembly: Assembly, options: DatabaseOptions, takeover: Takeover) {
     const cacheBytes = Math.max(
@@ -143,7 +147,10 @@ export class Database extends Volume {
       keyVersion: () => this.keyVersion,
       nextKeyVersion: () => (this.keyVersion += 1n),
       note: this.noteOnce,
-      cursor: (btree) => this.cursor(btree),
+      cursor: (btree, level) => this.cursor(btree, level),
+      readExtent: (key, target) => this.readExtent(key, 0, target, { toString: () => `extent ${key.posText}` }),
+      makeFree: () => this.makeFree(),
+      ...(options.journalThread === undefined ? {} : { journalThread: options.journalThread }),
     })
     this.live = this.parts.live
     this.usage = this.parts.usage
@@ -185,7 +192,7 @@ export class Database extends Volume {
     if (this.isInTransaction) throw new RangeError('a transaction within another one')
     const { tx, buckets, committer, maintenance, trees, journal } = this.parts
     if (this.keyVersion > this.keyVersionSafe) this.recordKeyVersion()
-    this.guard(() => maintenance.makeRoom())
+    this.makeRoom()
     this.isInTransaction = true
     try {
       tx.begin(journal.seq)
@@ -218,16 +225,37 @@ export class Database extends Volume {
     this.tellFlushed()
   }
 
-  /** Calls `then` once entry `seq` is on stable storage: at once, if it is. */
-  whenFlushed(seq: number, then: () => void): void {
+  /** Calls `then` once entry `seq` is on stable storage: at once, if it is; with the error if it will never be. */
+  whenFlushed(seq: number, then: (error?: VolumeError) => void): void {
     if (seq <= this.parts.journal.flushedSeq) then()
     else this.waiting.push({ seq, then })
   }
 
   /**
+   * Begins to bring all transactions to stable storage, and returns. `then` is called when they are there, or with the error; by `poll`, or by
+   * whatever is called before that. Those who ask meanwhile are served together. Throws VolumeError EROFS.
+   */
+  flushLater(then: (error?: VolumeError) => void): void {
+    this.refuseUnwritable()
+    const { journal } = this.parts
+    if (journal.newestSeq <= journal.flushedSeq) return void then()
+    this.waiting.push({ seq: journal.newestSeq, then })
+    this.poll()
+    if (this.failure === undefined) this.attempt(() => journal.beginFlush())
+    this.tellFlushed()
+  }
+
+  /** Finds out what `flushLater` has come to, and calls who waits for it. */
+  poll(): void {
+    if (this.isClosed || this.failure !== undefined) return
+    this.attempt(() => this.parts.journal.poll())
+    this.tellFlushed()
+  }
+
+  /**
    * What goes on in the background: to be called now and then, about every second, also when nobody asks for anything. `nowMs`: a clock. Brings
    * transactions to stable storage that have waited for the option journal_flush_delay, writes out nodes that were changed long ago, a
-   * few at a time, and makes emptied buckets free. Throws VolumeError as `flush` does.
+   * few at a time, and looks after free buckets. Throws VolumeError as `flush` does.
    */
   work(nowMs: number): void {
     this.refuseUnwritable()
@@ -236,8 +264,34 @@ export class Database extends Volume {
     else if (nowMs - this.unflushedMs >= this.superblock.options.journalFlushDelay) this.flush()
     this.guard(() => {
       this.parts.maintenance.writeOldest(nowMs)
-      this.parts.maintenance.recycle()
+      this.parts.maintenance.prepare()
+      this.parts.reclaim.work()
     })
+  }
+
+  /**
+   * Moves btree nodes, or data too, off a device that is not written any more (ro, failed, missing): up to about `most` of them, from sector
+   * `fromSector` on. Whoever wants all of them goes on at `nextSector`, up to the end of the device. Throws VolumeError ENOSPC if there is
+   * no room on others: what was moved until then is moved; as `write`.
+   */
+  evacuate(device: number, kind: EvacuationKind, fromSector: number, most: number): EvacuationProgress {
+    this.refuseUnwritable()
+    if (this.isInTransaction) throw new RangeError('an evacuation within a transaction')
+    const member = this.shape.member(device)
+    if (member === undefined) throw new VolumeError('EINVAL', `device ${device}`, 'there is no such device')
+    if (this.parts.health.isWritable(device)) {
+      throw new VolumeError('EINVAL', `device ${device}`, 'is writable: what is moved off it might come to it again')
+    }
+    this.makeRoom()
+    try {
+      const end = member.bucketCount * member.bucketSectors
+      return this.parts.evacuation.move(device, fromSector, end, most, kind)
+    } catch (error) {
+      if (error instanceof VolumeError && error.code === 'ENOSPC' && !this.parts.journal.isHalted) throw error
+      throw this.fail(error)
+    } finally {
+      this.tellFlushed()
+    }
   }
 
   /** Writes out all changed nodes; they need the journal no more. */
@@ -323,6 +377,23 @@ export class Database extends Volume {
     }
   }
 
+  private makeRoom(): void {
+    this.guard(() => {
+      this.parts.maintenance.prepare()
+      this.parts.reclaim.makeRoom()
+    })
+  }
+
+  /** See `DatabaseGround.makeFree`. */
+  private makeFree(): boolean {
+    if (this.isInTransaction || this.failure !== undefined) return false
+    let isEnough = false
+    this.guard(() => {
+      isEnough = this.parts.reclaim.makeFree()
+    })
+    return isEnough
+  }
+
   private shutDown(): void {
     this.guard(() => {
       this.parts.maintenance.writeBack()
@@ -378,13 +449,25 @@ export class Database extends Volume {
     return startAfterCrash(journal.found, journal.selection, given.end, devices, blockBytes)
   }
 
+  /** The same for callers who are told otherwise. */
+  private attempt(action: () => void): void {
+    try {
+      this.guard(action)
+    } catch (error) {
+      if (error !== this.failure) throw error
+    }
+  }
+
   /** Calls who waits for what is on stable storage by now. Whoever is called may write. */
   private tellFlushed(): void {
     if (this.waiting.length === 0 || this.isInTransaction) return
     const { flushedSeq } = this.parts.journal
+    const { failure } = this
     const ready = this.waiting.filter(({ seq }) => seq <= flushedSeq)
-    this.waiting = this.waiting.filter(({ seq }) => seq > flushedSeq)
+    const left = this.waiting.filter(({ seq }) => seq > flushedSeq)
+    this.waiting = failure === undefined ? left : []
     for (const { then } of ready) then()
+    if (failure !== undefined) for (const { then } of left) then(failure)
   }
 }
 

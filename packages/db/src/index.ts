@@ -24,6 +24,16 @@ export * from './errors.ts'
 export { moveEntriesStart } from './extent-edit.ts'
 export * from './extent-entries.ts'
 export * from './journal/jset-layout.ts'
+export type {
+  EntryCopy,
+  EntryOutcome,
+  EntryThread,
+  EntryWrite,
+  FailedStep,
+  FlushTarget,
+} from './journal/entry-write.ts'
+export { isTracked } from './tracked-device.ts'
+export type { TrackedDevice } from './tracked-device.ts'
 export { recordText } from './journal/record-text.ts'
 export type { EntryBytes, FoundEntry, JournalPlace } from './journal/journal-scan.ts'
 export { keyText } from './key-text.ts'

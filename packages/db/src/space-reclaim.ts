@@ -67,6 +67,7 @@ const ROUNDS_MAX = 10_000
 /** Whatever these throw, they may be halfway: nothing may be written to the volume then. */
 export class SpaceReclaim {
   private readonly parts: SpaceReclaimParts
+  private readonly devices: readonly Member[]
   /** What was flushed when no emptied bucket could be made free. */
   private recycledSeq = -1
   /** By device: what there was to be reclaimed when nothing came of it. */
@@ -77,14 +78,15 @@ export class SpaceReclaim {
 
   constructor(parts: SpaceReclaimParts) {
     this.parts = parts
+    this.devices = parts.superblock.members.filter(({ alive }) => alive)
     this.countedWritten = parts.clocks.written
   }
 
   /** Before a transaction: makes sure that there are free buckets, if that can be, and does a bit of what will be needed. */
   makeRoom(): void {
-    if (this.members().some((member) => this.isLow(member))) this.makeFree()
+    if (this.hasLow()) this.makeFree()
     this.recycleMany()
-    for (const { index } of this.members()) this.invalidate(index)
+    for (const { index } of this.devices) this.invalidate(index)
     this.continueGens()
     this.spendBudget()
   }
@@ -102,7 +104,7 @@ export class SpaceReclaim {
   makeFree(): boolean {
     let hasClosed = false
     for (let rounds = 0; rounds < ROUNDS_MAX; rounds++) {
-      const low = this.members().filter((member) => this.isLow(member) && !this.isFutile(member))
+      const low = this.devices.filter((member) => this.isLow(member) && !this.isFutile(member))
       if (low.length === 0) break
       this.parts.prepare()
       if (this.recycle() || this.invalidateOf(low) || this.finishGens(low) || this.compact(low)) continue
@@ -112,20 +114,26 @@ export class SpaceReclaim {
         hasClosed = true
       } else for (const member of low) this.futile[member.index] = this.reclaimable(member)
     }
-    return this.members().some(({ index }) => this.freeOf(index) > 0)
+    const { allocator, isWritable } = this.parts
+    return this.devices.some(({ index }) => isWritable(index) && allocator.bucketsFree(index, Watermark.normal) > 0)
   }
 
-  private members(): readonly Member[] {
-    const { superblock, isWritable } = this.parts
-    return superblock.members.filter(({ alive, index }) => alive && isWritable(index))
-  }
-
-  private freeOf(device: number): number {
-    return this.parts.allocator.bucketsFree(device, Watermark.normal)
+  private hasLow(): boolean {
+    for (const member of this.devices) if (this.isLow(member)) return true
+    return false
   }
 
   private isLow({ index }: Member): boolean {
-    return this.freeOf(index) < FREE_MIN
+    const { allocator, isWritable } = this.parts
+    return isWritable(index) && allocator.bucketsFree(index, Watermark.normal) < FREE_MIN
+  }
+
+  /** Buckets of a type on all devices that can be written to. */
+  private count(dataType: number): number {
+    const { usage, isWritable } = this.parts
+    let buckets = 0
+    for (const { index } of this.devices) if (isWritable(index)) buckets += usage.buckets(index, dataType)
+    return buckets
   }
 
   /** Whether nothing has changed since it was tried in vain. */
@@ -142,10 +150,8 @@ export class SpaceReclaim {
 
   /** Makes emptied buckets free, if there are many. */
   private recycleMany(): void {
-    const { usage, journal } = this.parts
-    let emptied = 0
-    for (const { index } of this.members()) emptied += usage.buckets(index, DataType.needDiscard)
-    if (emptied < EMPTIED_MIN || journal.flushedSeq === this.recycledSeq) return
+    const { journal } = this.parts
+    if (this.count(DataType.needDiscard) < EMPTIED_MIN || journal.flushedSeq === this.recycledSeq) return
     if (this.discard().freed === 0) this.recycledSeq = journal.flushedSeq
   }
 
@@ -167,9 +173,9 @@ export class SpaceReclaim {
   }
 
   private discard(): DiscardProgress {
-    const { discards, buckets, commit, usage } = this.parts
+    const { discards, buckets, commit } = this.parts
     let progress: DiscardProgress = { freed: 0, waiting: 0, held: 0 }
-    if (this.members().every(({ index }) => usage.buckets(index, DataType.needDiscard) === 0)) return progress
+    if (this.count(DataType.needDiscard) === 0) return progress
     commit((tx) => {
       progress = discards.step(tx, buckets, BUCKETS_AT_ONCE)
     })
@@ -178,7 +184,8 @@ export class SpaceReclaim {
 
   /** Gives cached data of a device up, if few buckets are free. Returns how many buckets. */
   private invalidate(device: number): number {
-    const { invalidation, buckets, commit } = this.parts
+    const { invalidation, buckets, commit, isWritable } = this.parts
+    if (!isWritable(device)) return 0
     const most = Math.min(BUCKETS_AT_ONCE, invalidation.wanted(device))
     let count = 0
     if (most > 0) {
@@ -197,10 +204,10 @@ export class SpaceReclaim {
   private continueGens(): void {
     const { oldestGens, usage, buckets, commit } = this.parts
     if (!oldestGens.isRunning) {
-      const isDue = this.members().some(
-        ({ index, bucketCount }) => usage.buckets(index, DataType.needGcGens) > bucketCount >> GENS_SHARE_SHIFT,
-      )
-      if (!isDue) return
+      if (this.count(DataType.needGcGens) === 0) return
+      const isWaiting = ({ index, bucketCount }: Member): boolean =>
+        usage.buckets(index, DataType.needGcGens) > bucketCount >> GENS_SHARE_SHIFT
+      if (!this.devices.some(isWaiting)) return
       oldestGens.begin()
     }
     commit((tx) => void oldestGens.step(tx, buckets))

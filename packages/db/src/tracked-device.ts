@@ -5,8 +5,17 @@
 
 import type { WritableBlockDevice } from '@cowherd/shim'
 
+export interface TrackedDevice extends WritableBlockDevice {
+  /** Says that somebody else is about to flush the device. False: there is no need. */
+  beginFlush(): boolean
+}
+
+export function isTracked(device: WritableBlockDevice): device is TrackedDevice {
+  return 'beginFlush' in device
+}
+
 /** `device`, which nobody else writes to as long as this is used. */
-export function trackedDevice(device: WritableBlockDevice): WritableBlockDevice {
+export function trackedDevice(device: WritableBlockDevice): TrackedDevice {
   // who had it before may have left something
   let isFlushed = false
   return {
@@ -25,6 +34,12 @@ export function trackedDevice(device: WritableBlockDevice): WritableBlockDevice 
       if (isFlushed) return
       device.flush()
       isFlushed = true
+    },
+    beginFlush() {
+      const isNeeded = !isFlushed
+      // what is written from here on, that flush may have or not
+      isFlushed = true
+      return isNeeded
     },
     discard: (offset, length) => device.discard(offset, length),
     close: () => device.close(),

@@ -12,7 +12,7 @@ import { DeviceError, type Codecs, type WritableBlockDevice } from '@cowherd/shi
 import { isEncryptedChecksum } from '../checksum.ts'
 import type { Cipher } from '../encryption.ts'
 import { DataError } from '../errors.ts'
-import { COMPRESSION_INCOMPRESSIBLE, ExtentPointers, isCompressed } from '../extent-entries.ts'
+import { COMPRESSION_INCOMPRESSIBLE, type ExtentPointers } from '../extent-entries.ts'
 import { movePointer, replacePointer } from '../extent-pointer-edit.ts'
 import { setUnitNonce } from '../extent-read.ts'
 import { IntegrityCheck } from '../integrity.ts'

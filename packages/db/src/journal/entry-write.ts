@@ -31,6 +31,23 @@ export interface EntryWrite {
   readonly flushFirst: readonly FlushTarget[]
 }
 
+/** Writes entries elsewhere, while the journal goes on: one at a time. */
+export interface EntryThread {
+  /** Begins to write the entry, whose bytes are copied. Devices that need no flush are left out of `flushFirst`. */
+  start(entry: EntryWrite): void
+  /** What has come of it, once; undefined as long as it isn't done. */
+  poll(): EntryOutcome | undefined
+  /** The same, but waits until it is done. */
+  wait(): EntryOutcome
+}
+
+/** What has come of writing an entry. */
+export interface EntryOutcome {
+  /** Devices that have it. */
+  readonly written: readonly number[]
+  readonly failures: readonly { readonly device: number; readonly step: FailedStep; readonly error: DeviceError }[]
+}
+
 /** What failed: bringing to stable storage what was written before, or writing the entry. */
 export type FailedStep = 'flush' | 'write'
 

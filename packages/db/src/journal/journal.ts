@@ -14,7 +14,7 @@ import { DeviceError } from '@cowherd/shim'
 import { JournalError } from '../errors.ts'
 import type { IntegritySeal } from '../integrity-seal.ts'
 import type { Key } from '../key.ts'
-import { writeEntry, type FailedStep, type FlushTarget } from './entry-write.ts'
+import { writeEntry, type EntryOutcome, type EntryThread, type FailedStep, type FlushTarget } from './entry-write.ts'
 import { JournalSpace, type JournalMember, type JournalPosition } from './journal-space.ts'
 import type { JournalStart } from './journal-start.ts'
 import { JOURNAL_ENTRY_MAX_BYTES, Jset } from './jset-layout.ts'
@@ -49,6 +49,8 @@ export interface JournalOptions {
   /** First 8 bytes of the internal uuid as a little-endian number. */
   readonly uuidWord: bigint
   readonly seal: IntegritySeal
+  /** Writes flushed entries for `beginFlush`; left out: the calling thread does. */
+  readonly thread?: EntryThread
   /** Whether entries may be written without a flush: feature `journal_no_flush`. */
   readonly mayNotFlush: boolean
   /** What every entry repeats. Roots change only when they are recorded. */
@@ -74,6 +76,14 @@ export interface JournalEnd {
   readonly positions: readonly JournalPosition[]
 }
 
+/** A flushed entry on its way. */
+interface Flight {
+  readonly seq: number
+  readonly lastSeq: number
+  /** Of its own. */
+  readonly bytes: Uint8Array
+}
+
 export class Journal {
   readonly pins = new Pins()
   /** Holds what is to be replayed; -1 after a clean shutdown. */
@@ -96,6 +106,10 @@ export class Journal {
   /** Of each entry since the newest flushed one: the devices that have it. Sets, each once. */
   private readonly unflushed = new Map<string, readonly number[]>()
   private halted: JournalError | undefined
+  /** The flushed entry that the thread is writing. */
+  private flight: Flight | undefined
+  /** Somebody wants to have flushed what came after it. */
+  private isFlushWanted = false
 
   /** Writes nothing. Throws JournalError ENODEV, EOPNOTSUPP. */
   constructor(options: JournalOptions) {
@@ -118,6 +132,11 @@ export class Journal {
   /** The open entry. */
   get seq(): number {
     return this.openSeq
+  }
+
+  /** The newest entry that has anything: the open one, or the one before. */
+  get newestSeq(): number {
+    return this.entry.isEmpty ? this.openSeq - 1 : this.openSeq
   }
 
   /** The newest entry that is on stable storage with all before it. */
@@ -216,6 +235,33 @@ export class Journal {
   }
 
   /**
+   * Begins to bring everything that was recorded to stable storage, and returns: `poll` finds out when it is there. Whoever asks while an entry
+   * is on its way is served, with all others who do, by the next one. Throws what `flush` does.
+   */
+  beginFlush(): void {
+    this.poll()
+    if (this.flight !== undefined) this.isFlushWanted ||= this.newestSeq > this.flight.seq
+    else if (this.options.thread === undefined) this.flush()
+    else if (!this.isFlushed) this.launch(this.options.thread)
+  }
+
+  /** Takes note of what the thread has done meanwhile. Throws what `flush` does. */
+  poll(): void {
+    this.refuseHalted()
+    const outcome = this.flight === undefined ? undefined : this.options.thread?.poll()
+    if (this.flight === undefined || outcome === undefined) return
+    this.land(this.flight, outcome)
+    if (!this.isFlushWanted) return
+    this.isFlushWanted = false
+    this.beginFlush()
+  }
+
+  /** Whether a flushed entry is on its way. */
+  get isFlushing(): boolean {
+    return this.flight !== undefined
+  }
+
+  /**
    * Ends the journal of a volume that is shut down: brings everything to stable storage, and then an entry without keys that needs nothing but
    * itself. Throws RangeError if something is pinned; what `flush` throws.
    */
@@ -279,7 +325,10 @@ export class Journal {
   }
 
   /** Closes the entry, writes it, and opens the next one. */
-  private write(isFlush: boolean): void {
+  private write(mustBeFlushed: boolean): void {
+    this.awaitFlight()
+    const isFlush = mustBeFlushed || this.isFlushWanted
+    this.isFlushWanted = false
     try {
       const seq = this.openSeq
       // What the open entry needs is settled before there is another one: a pin that moves to that one is not in this one.
@@ -288,16 +337,71 @@ export class Journal {
       this.entry.reset()
       this.openSeq = seq + 1
       if (!isFlush) return
-      this.isFirst = false
-      this.flushed = seq
-      this.lastOnDisk = lastSeq
-      this.unflushed.clear()
-      this.space.advance(this.neededSeq(), lastSeq)
-      this.space.discard()
+      this.noteFlushed(seq, lastSeq)
     } catch (error) {
       throw this.halt(error)
     }
     this.options.onFlushed(this.flushed)
+  }
+
+  /** The same for a flushed entry that the thread writes. */
+  private launch(thread: EntryThread): void {
+    try {
+      const seq = this.openSeq
+      const lastSeq = this.pins.settle(seq)
+      const bytes = this.sealed(lastSeq, true).slice()
+      if (this.isFirst) this.eraseTorn()
+      this.space.advance(this.neededSeq(), this.lastOnDisk)
+      this.space.discard()
+      const copies = this.space.place(bytes.length / SECTOR, seq, new Set())
+      this.mark(copies.map(({ index }) => index))
+      const flushFirst = this.options.flushDevices.filter((device) => device.isWritable())
+      thread.start({ bytes, isFlush: true, copies, flushFirst })
+      this.flight = { seq, lastSeq, bytes }
+      this.entry.reset()
+      this.openSeq = seq + 1
+    } catch (error) {
+      throw this.halt(error)
+    }
+  }
+
+  /** Nothing is written behind an entry that is on its way. */
+  private awaitFlight(): void {
+    const { flight } = this
+    const { thread } = this.options
+    if (flight === undefined || thread === undefined) return
+    this.land(flight, thread.wait())
+  }
+
+  private land({ seq, lastSeq, bytes }: Flight, { written, failures }: EntryOutcome): void {
+    this.flight = undefined
+    try {
+      const unflushable = new Set<number>()
+      for (const { device, step, error } of failures) this.failDevice(device, step, error, unflushable)
+      // other devices, as these have failed
+      if (written.length === 0) this.place(bytes, true, seq)
+      else this.mark([...written])
+      this.noteFlushed(seq, lastSeq)
+    } catch (error) {
+      throw this.halt(error)
+    }
+    this.options.onFlushed(this.flushed)
+  }
+
+  private noteFlushed(seq: number, lastSeq: number): void {
+    this.isFirst = false
+    this.flushed = seq
+    this.lastOnDisk = lastSeq
+    this.unflushed.clear()
+    this.space.advance(this.neededSeq(), lastSeq)
+    this.space.discard()
+  }
+
+  private failDevice(device: number, step: FailedStep, error: DeviceError, unflushable: Set<number>): void {
+    if (step === 'flush') unflushable.add(device)
+    this.space.leaveBucket(device)
+    this.options.onDeviceError(device, error)
+    this.refuseLoss(unflushable)
   }
 
   private sealed(lastSeq: number, isFlush: boolean): Uint8Array {
@@ -311,7 +415,7 @@ export class Journal {
   }
 
   /** Writes the closed entry to as many devices as there are to be copies. If all of these fail, to others. */
-  private place(bytes: Uint8Array, isFlush: boolean): void {
+  private place(bytes: Uint8Array, isFlush: boolean, seq = this.openSeq): void {
     if (this.isFirst) this.eraseTorn()
     this.space.advance(this.neededSeq(), this.lastOnDisk)
     this.space.discard()
@@ -326,7 +430,7 @@ export class Journal {
     }
     if (isFlush) this.refuseLoss(flushable)
     for (;;) {
-      const copies = this.space.place(bytes.length / SECTOR, this.openSeq, failed)
+      const copies = this.space.place(bytes.length / SECTOR, seq, failed)
       this.mark(copies.map(({ index }) => index))
       const written = writeEntry({ bytes, isFlush, copies, flushFirst }, fail)
       flushFirst = []

@@ -68,6 +68,11 @@ export function makeBackpointer(
   return key
 }
 
+/** The sector that a backpointer is of, or one shortly behind it, if it is of a part of a very large unit. */
+export function sectorOf({ offsetHi, offsetLo }: Key): number {
+  return offsetHi * 0x400000 + Math.floor(offsetLo / SECTOR_SCALE)
+}
+
 /** Whether a backpointer names the key of `btree` and `level` at `words[posAt]`. */
 export function namesPointingKey(key: Key, btree: number, level: number, words: Uint32Array, posAt: number): boolean {
   const isOfNode = (key.words[KEY_WORDS] & 0xffff) === (btree | (level << 8))

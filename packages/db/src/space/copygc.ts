@@ -8,12 +8,13 @@ import { BtreeId } from '../btree-ids.ts'
 import type { KeyCursor } from '../btree/cursor.ts'
 import { DataType } from '../data-types.ts'
 import type { VolumeShape } from '../key-type.ts'
-import { MEMBERS_MAX } from '../superblock/sections/members.ts'
 import { FRAGMENTATION_LIST, setLruPos } from './lru-entries.ts'
 import { heldBackBuckets, Watermark } from './reserves.ts'
 import type { Usage } from './usage.ts'
 
 export interface CopygcSource {
+  /** Those of the volume. */
+  readonly devices: readonly number[]
   readonly shape: VolumeShape
   readonly usage: Usage
   /** A walk over the committed keys of a btree. */
@@ -47,7 +48,7 @@ export class Copygc {
 
   /** Whether so much of what is used is fragmented, and so little is free, that buckets should be emptied. */
   get isDue(): boolean {
-    for (let device = 0; device < MEMBERS_MAX; device++) if (this.waitSectors(device) === 0) return true
+    for (const device of this.source.devices) if (this.waitSectors(device) === 0) return true
     return false
   }
 

@@ -11,7 +11,7 @@ import { PositionList } from '../btree/position-list.ts'
 import type { ExtentMover } from '../data/extent-mover.ts'
 import { entriesStart, ExtentPointers } from '../extent-entries.ts'
 import type { VolumeShape } from '../key-type.ts'
-import { backpointer, PointingPlace, setBackpointerPos } from '../key-types/backpointer.ts'
+import { backpointer, PointingPlace, sectorOf, setBackpointerPos } from '../key-types/backpointer.ts'
 import { Key, KEY_POS_AT } from '../key.ts'
 import type { Updates } from '../transaction/updates.ts'
 import type { Allocator } from './allocator.ts'
@@ -35,6 +35,8 @@ export interface EvacuationProgress {
   /** What was moved, and what could not be. */
   readonly moved: number
   readonly left: number
+  /** The sector behind: where to go on. The end of what was asked for if there is nothing more. */
+  readonly nextSector: number
 }
 
 /** What is moved. */
@@ -62,7 +64,7 @@ export class Evacuation {
   /** Moves all that lies in a bucket. Throws as `move` does. */
   emptyBucket(device: number, bucket: number): EvacuationProgress {
     const member = this.source.shape.member(device)
-    if (member === undefined) return { moved: 0, left: 0 }
+    if (member === undefined) return { moved: 0, left: 0, nextSector: 0 }
     const start = bucket * member.bucketSectors
     return this.move(device, start, start + member.bucketSectors, Infinity, 'all')
   }
@@ -72,7 +74,7 @@ export class Evacuation {
    * them elsewhere: what was moved before is moved. Throws KeyError, BtreeError, and what a commit throws.
    */
   move(device: number, fromSector: number, toSector: number, most: number, kind: EvacuationKind): EvacuationProgress {
-    this.collect(device, fromSector, toSector, most, kind)
+    const nextSector = this.collect(device, fromSector, toSector, most, kind)
     const { found } = this
     let moved = 0
     let left = 0
@@ -81,22 +83,28 @@ export class Evacuation {
       if (this.follow(device)) moved++
       else left++
     }
-    return { moved, left }
+    return { moved, left, nextSector }
   }
 
-  /** Notes where the back pointers are: they change as things are moved. */
-  private collect(device: number, from: number, to: number, most: number, kind: EvacuationKind): void {
+  /** Notes where the back pointers are: they change as things are moved. Returns the sector of the first that is not noted. */
+  private collect(device: number, from: number, to: number, most: number, kind: EvacuationKind): number {
     const { backpointers, found, pos, end, pointing } = this
     found.clear()
     setBackpointerPos(pos, device, from, 0)
     setBackpointerPos(end, device, to, 0)
     const { key } = backpointers
-    for (let more = backpointers.seek(pos); more && found.count < most; more = backpointers.next()) {
-      if (compareBpos(key.words, KEY_POS_AT, end, 0) >= 0) return
+    let lastSector = from
+    for (let more = backpointers.seek(pos); more; more = backpointers.next()) {
+      if (compareBpos(key.words, KEY_POS_AT, end, 0) >= 0) break
       if (key.type !== backpointer.number) continue
+      const sector = sectorOf(key)
+      // several fragments of a unit have one sector
+      if (found.count >= most && sector > lastSector) return sector
+      lastSector = sector
       pointing.load(key)
       if (kind === 'all' || pointing.level > 0) found.add(key.words, KEY_POS_AT)
     }
+    return to
   }
 
   /** Moves what the back pointer at `pos` is of. False if it can't be, or the key doesn't point there. */
