@@ -60,7 +60,7 @@ describe.skipIf(!fuseAvailable())('mount.fuse.cowherd', () => {
   test('without options, several devices, a trial', async () => {
     const volume = place.volume('replicas')
     const out = await script(volume, `mount -f -t fuse.cowherd "$v" "$m"; mount -t fuse.cowherd "$v" "$m" ${SHOW}`)
-    expect(out.split('\n')[0]).toContain(`${volume} fuse.cowherd ro,`)
+    expect(out.split('\n')[0]).toContain(`${volume} fuse.cowherd rw,`)
     expect(await place.left(0)).toEqual(NOTHING)
   })
 

@@ -4,7 +4,8 @@
  *
  *     mount.fuse.cowherd SOURCE DIRECTORY [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]
  *
- * The same as `cowherd mount SOURCE DIRECTORY -o OPTIONS`, with words left out that mount(8) adds: `rw`, as long as nobody writes.
+ * The same as `cowherd mount SOURCE DIRECTORY -o OPTIONS`, with words left out that mount(8) adds: `rw`, which may mean no more than that nobody
+ * has said `ro`.
  */
 
 import { fileURLToPath } from 'node:url'
@@ -26,8 +27,7 @@ process.argv.splice(
   Infinity,
   fileURLToPath(new URL('./main.js', import.meta.url)),
   'mount',
-  '-o',
-  ['ro', ...options].join(','),
+  ...(options.length === 0 ? [] : ['-o', options.join(',')]),
   '--',
   source,
   directory,

@@ -61,7 +61,7 @@ export interface DatabaseGround {
   readonly nowSeconds: () => bigint
   readonly note: (message: string) => void
   readonly journalThread?: EntryThread
-  cursor(btree: number, level?: number): KeyCursor
+  readonly cursor: (btree: number, level?: number) => KeyCursor
   /** Reads all that the key covers, from whichever copy. Throws DataError. */
   readonly readExtent: (key: Key, target: Uint8Array) => void
   /** Does what can be done for free buckets, unless a transaction is being made. False if there are none then. Throws VolumeError. */

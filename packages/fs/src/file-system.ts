@@ -243,7 +243,10 @@ export class FileSystem {
     const takeBack = (cursor: KeyCursor): void => {
       this.spareCursor = { snapshot, cursor }
     }
-    return new OpenFile(this.volume, new NodeRef().copy(ref), size, cursor, who, takeBack)
+    const own = new NodeRef().copy(ref)
+    // What is deleted while it is open keeps the size that it had.
+    const sizeNow = (): number => (this.findInode(own, this.scratch) ? (size = this.scratch.size) : size)
+    return new OpenFile(this.volume, own, size, cursor, who, takeBack, sizeNow)
   }
 
   protected findInode(ref: Readonly<NodeRef>, inode: Inode): boolean {

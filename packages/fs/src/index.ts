@@ -5,6 +5,14 @@ export { addFirstKeys } from './first-start.ts'
 export type { FirstStart } from './first-start.ts'
 export { FileSystem, openFileSystem } from './file-system.ts'
 export type { FileSystemOptions } from './file-system.ts'
+export type {
+  AllocateMode,
+  AttributeChanges,
+  Caller,
+  FileSystemWriter,
+  RenameOptions,
+  Time,
+} from './file-system-writer.ts'
 export { FileType, INODE_V1, INODE_V2, INODE_V3, Inode, InodeFlag, ROOT_INODE } from './inode.ts'
 export { fsKeyTypes } from './key-types/index.ts'
 export { NodeRef } from './node-ref.ts'
@@ -18,3 +26,5 @@ export { TimeScale } from './time-scale.ts'
 export type { VolumeAccess } from './volume-access.ts'
 export { TreeWalk, walk } from './walk.ts'
 export type { WalkEntry, WalkVisitor } from './walk.ts'
+export { openWritableFileSystem, writableFileSystem, WritableFileSystem } from './writable-file-system.ts'
+export type { WritableFileSystemOptions } from './writable-file-system.ts'

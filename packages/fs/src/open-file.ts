@@ -3,7 +3,8 @@
  * Format chapter 6, 6.1 and 6.5.
  *
  * A key's position is its end: the key that covers a sector is the first one behind it. An open file stands on a key and knows from
- * where on that key is the first, so reading on needs no search, and a file is read extent by extent without a copy in between.
+ * where on that key is the first, so reading on needs no search, and a file is read extent by extent without a copy in between. When the
+ * volume has changed, it looks again.
  */
 
 import { BtreeId, DataError, Key, KEY_BYTES, VolumeError, setBpos } from '@cowherd/db'
@@ -30,16 +31,19 @@ export interface ByteRange {
 
 export class OpenFile {
   readonly ref: Readonly<NodeRef>
-  /** Size in bytes at the time the file was opened. */
-  readonly size: number
   private readonly volume: VolumeAccess
   private readonly who: Named
   private readonly keys: RangeKeys
   private shared: RangeKeys | undefined
+  private bytes: number
+  private readonly sizeNow: (() => number) | undefined
+  /** Of the volume, when all of this was so. */
+  private changes: number | undefined
   private takeBack: ((cursor: KeyCursor) => void) | undefined
 
   /**
-   * `cursor` is the file's own, over the extents that its subvolume sees, until `takeBack` gets it; `who` names the file in messages.
+   * `cursor` is the file's own, over the extents that its subvolume sees, until `takeBack` gets it; `who` names the file in messages. `sizeNow`: the
+   * size, when the volume has changed; left out: it is what it was.
    */
   constructor(
     volume: VolumeAccess,
@@ -48,13 +52,22 @@ export class OpenFile {
     cursor: KeyCursor,
     who: Named,
     takeBack?: (cursor: KeyCursor) => void,
+    sizeNow?: () => number,
   ) {
     this.volume = volume
     this.takeBack = takeBack
     this.ref = ref
-    this.size = size
+    this.bytes = size
+    this.sizeNow = sizeNow
+    this.changes = volume.changes
     this.who = who
     this.keys = new RangeKeys(cursor, ref.inodeHi, ref.inodeLo, who)
+  }
+
+  /** Size in bytes. */
+  get size(): number {
+    this.refresh()
+    return this.bytes
   }
 
   /**
@@ -121,6 +134,16 @@ export class OpenFile {
     range.start = start
     range.end = this.seekHole(start)
     return true
+  }
+
+  /** What is remembered of the volume before it changed counts no more. */
+  private refresh(): void {
+    const { changes } = this.volume
+    if (changes === this.changes) return
+    this.changes = changes
+    this.keys.forget()
+    this.shared?.forget()
+    if (this.sizeNow !== undefined) this.bytes = this.sizeNow()
   }
 
   private within(sector: number, offset: number): number {
@@ -226,6 +249,11 @@ class RangeKeys {
     this.cursor = CLOSED
     this.end = UNKNOWN
     return cursor
+  }
+
+  /** The keys may have changed. */
+  forget(): void {
+    this.end = UNKNOWN
   }
 
   /** Goes to the key that covers `sector`, or else to the first one behind it. False if there is none. */

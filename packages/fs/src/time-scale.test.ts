@@ -42,3 +42,30 @@ test('agrees with exact arithmetic over the whole range', () => {
     ),
   )
 })
+
+function stored(seconds: number, nanoseconds: number, baseNs: bigint, precision: number): [number, number] {
+  const scale = new TimeScale(baseNs, precision)
+  const words = new Uint32Array(2)
+  scale.store(words, 0, seconds, nanoseconds)
+  return [scale.seconds(words[1], words[0]), scale.nanoseconds(words[1], words[0])]
+}
+
+test('times that are stored are read again, to the unit', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: -9_000_000_000, max: 9_000_000_000 }),
+      fc.integer({ min: 0, max: 999_999_999 }),
+      fc.bigInt({ min: 0n, max: (1n << 63n) - 1n }),
+      fc.constantFrom(1, 10, 1000, 1_000_000, 1_000_000_000),
+      (seconds, ns, base, precision) => {
+        expect(stored(seconds, ns, base, precision)).toEqual([seconds, ns - (ns % precision)])
+      },
+    ),
+  )
+})
+
+test('times that are too far away become the last there is', () => {
+  expect(stored(1e15, 5, 0n, 1)).toEqual([9223372036, 0])
+  expect(stored(-1e15, 5, 12345n, 1)).toEqual([-9223372036, 0])
+  expect(stored(1e15, 5, 0n, 1_000_000_000)).toEqual([1e15, 0])
+})

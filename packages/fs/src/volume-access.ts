@@ -16,6 +16,8 @@ export interface VolumeAccess {
   readonly shape: VolumeShape
   readonly codecs: Pick<Codecs, 'crc32c' | 'crc64' | 'sha256'>
   readonly snapshots: { has(id: number): boolean }
+  /** Is another number whenever the volume may have changed. Left out: it never does. */
+  readonly changes?: number
   cursor(btree: number): KeyCursor
   snapshotCursor(btree: number, snapshot: number): KeyCursor
   readExtent(key: Key, skip: number, target: Uint8Array, who: Named): void

@@ -16,6 +16,7 @@ import { Key, KeyError, openDatabase, VolumeError } from '@cowherd/db'
 import type { Database, DatabaseOptions, Updates, WriteOptions } from '@cowherd/db'
 import { decodeUtf8 } from '@cowherd/kernel-lib'
 import type { WritableBlockDevice } from '@cowherd/shim'
+import { FileData } from './data/file-data.ts'
 import { fsDatabaseParts } from './database-parts.ts'
 import { isEmptyDirectory } from './empty-directory.ts'
 import type {
@@ -66,7 +67,8 @@ export interface WritableFileSystemOptions extends FileSystemOptions {
 }
 
 const SYMLINK_BYTES_MAX = 4095
-const SYMLINK_MODE = FileType.symlink | 0o777
+const LINK_PERMISSIONS = 0o777
+const SYMLINK_MODE = FileType.symlink | LINK_PERMISSIONS
 /** Directories that are deeper lie in a circle. */
 const DEPTH_MAX = 1 << 20
 const FREES: WriteOptions = { frees: true }
@@ -93,6 +95,7 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
   private readonly db: Database
   private readonly tree: Tree
   private readonly removals: Removals
+  private readonly data: FileData
   private readonly directory: Inode
   private readonly victim: Inode
   private readonly entry = new Key()
@@ -104,6 +107,12 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
     this.db = db
     this.tree = new Tree(db, this.subvolumes, this.times, { random, now })
     this.removals = new Removals(db, this.subvolumes, this.tree)
+    this.data = new FileData(db, this.subvolumes, this.times, {
+      touch: (inode) => {
+        refuseFixed(inode, InodeFlag.immutable)
+        touch(inode, this.tree.now)
+      },
+    })
     this.directory = this.newInode()
     this.victim = this.newInode()
   }
@@ -162,7 +171,7 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
       this.make(directory, bytes, birth, target, inode, (updates) => putTarget(this.tree, updates, inode, linkTarget))
       return
     }
-    throw new VolumeError('EOPNOTSUPP', decodeUtf8(bytes), 'a target as long as that')
+    this.makeLongLink(directory, bytes, birth, linkTarget, target, inode)
   }
 
   tmpfile(directory: Readonly<NodeRef>, mode: number, caller: Caller, target: NodeRef, inode: Inode): void {
@@ -224,7 +233,17 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
   }
 
   setattr(ref: Readonly<NodeRef>, changes: AttributeChanges, inode: Inode): void {
-    if (changes.size !== undefined) throw new VolumeError('EOPNOTSUPP', ref.toString(), 'the size')
+    const { size } = changes
+    if (size !== undefined) {
+      const view = this.tree.writable(ref.subvolume)
+      this.tree.takeTime()
+      this.data.resize(ref, size, (changing, updates) => {
+        refuseFixed(changing)
+        applyChanges(this.tree, updates, view, changing, changes)
+      })
+      this.getattr(ref, inode)
+      return
+    }
     this.change((updates) => {
       const view = this.load(updates, ref, inode)
       refuseFixed(inode)
@@ -266,22 +285,25 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
     }, FREES)
   }
 
-  write(ref: Readonly<NodeRef>, _offset: number, _data: Uint8Array): void {
-    throw new VolumeError('EOPNOTSUPP', ref.toString(), 'data')
+  write(ref: Readonly<NodeRef>, offset: number, data: Uint8Array): void {
+    this.tree.takeTime()
+    this.data.write(ref, offset, data)
   }
 
-  allocate(ref: Readonly<NodeRef>, _offset: number, _length: number, _mode: AllocateMode): void {
-    throw new VolumeError('EOPNOTSUPP', ref.toString(), 'data')
+  allocate(ref: Readonly<NodeRef>, offset: number, length: number, mode: AllocateMode): void {
+    this.tree.takeTime()
+    this.data.allocate(ref, offset, length, mode)
   }
 
   copyRange(
     from: Readonly<NodeRef>,
-    _fromOffset: number,
-    _to: Readonly<NodeRef>,
-    _toOffset: number,
-    _length: number,
+    fromOffset: number,
+    to: Readonly<NodeRef>,
+    toOffset: number,
+    length: number,
   ): number {
-    throw new VolumeError('EOPNOTSUPP', from.toString(), 'data')
+    this.tree.takeTime()
+    return this.data.copyRange(from, fromOffset, to, toOffset, length)
   }
 
   hold(ref: Readonly<NodeRef>): void {
@@ -362,12 +384,47 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
     target.set(subvolume, inode.numberHi, inode.numberLo)
   }
 
-  private makeNameless(directory: Readonly<NodeRef>, birth: Birth, target: NodeRef, inode: Inode): void {
+  /** A link whose target is data as of a file: which it is, without a name, until that is written. */
+  private makeLongLink(
+    directory: Readonly<NodeRef>,
+    name: Uint8Array,
+    birth: Birth,
+    linkTarget: Uint8Array,
+    target: NodeRef,
+    inode: Inode,
+  ): void {
+    const { tree, directory: parent, removals } = this
+    checkName(name)
+    if (this.lookup(directory, name, new NodeRef())) throw new VolumeError('EEXIST', decodeUtf8(name), 'is there already')
+    this.makeNameless(directory, birth, target, inode, FileType.regular | LINK_PERMISSIONS)
+    this.hold(target)
+    try {
+      this.data.write(target, 0, linkTarget)
+      this.change((updates) => {
+        const view = this.findFree(updates, directory, name)
+        tree.load(updates, view, target, inode)
+        inode.mode = birth.mode
+        addLink(inode)
+        pointBack(inode, tree.names.insert(updates, name, nameTarget(inode, view.subvolume)))
+        touch(parent, tree.now)
+        tree.store(updates, parent)
+        tree.store(updates, inode)
+      })
+      removals.holders.dropOrphan(target)
+    } finally {
+      this.forget(target)
+    }
+  }
+
+  /** `mode`: of the file, as long as it isn't what it was born as. */
+  private makeNameless(directory: Readonly<NodeRef>, birth: Birth, target: NodeRef, inode: Inode, mode?: number): void {
     const { tree, directory: parent } = this
     this.change((updates) => {
       const view = tree.writable(directory.subvolume)
       tree.loadDirectory(updates, view, directory, parent)
+      refuseFixed(parent, InodeFlag.immutable)
       tree.newInodes.make(updates, view, parent, birth, tree.now, inode)
+      inode.mode = mode ?? inode.mode
       inode.flagsWord |= InodeFlag.unlinked
       tree.store(updates, inode)
     })

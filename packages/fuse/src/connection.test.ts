@@ -140,3 +140,8 @@ describe('sizes', () => {
     expect(agree(offer(), { maxBackground: 1 }).reply).toMatchObject({ maxBackground: 1, congestionThreshold: 0 })
   })
 })
+
+test('the granularity of times', () => {
+  expect(agree(offer()).reply.timeGranularity).toBe(1)
+  expect(agree(offer(), { timeGranularityNs: 1000 }).reply.timeGranularity).toBe(1000)
+})

@@ -10,6 +10,11 @@ export interface ConnectionOptions {
   readonly maxWriteBytes?: number
   /** How far the kernel may read ahead; it offers 128 KiB mostly. Default: what it offers. */
   readonly maxReadaheadBytes?: number
+  /**
+   * To what the filesystem rounds times, in nanoseconds, a power of ten; 1 if left out. With the feature `writebackCache` the kernel sets
+   * times itself, and rounds them so.
+   */
+  readonly timeGranularityNs?: number
   /** Requests that the kernel makes by itself (reading ahead, ...) and that are not yet answered. Default 64. */
   readonly maxBackground?: number
 }
@@ -73,6 +78,7 @@ export function negotiate(body: Uint8Array, options: ConnectionOptions): Negotia
     maxBackground,
     maxWrite: maxWriteBytes,
     maxPages,
+    timeGranularity: options.timeGranularityNs ?? 1,
   })
   return {
     kind: 'agreed',
@@ -89,6 +95,7 @@ interface InitReply {
   readonly maxBackground?: number
   readonly maxWrite?: number
   readonly maxPages?: number
+  readonly timeGranularity?: number
 }
 
 function initOut(reply: InitReply): Uint8Array {
@@ -101,7 +108,7 @@ function initOut(reply: InitReply): Uint8Array {
     maxBackground,
     congestionThreshold: Math.floor((maxBackground * 3) / 4),
     maxWrite: reply.maxWrite ?? PAGE_BYTES,
-    timeGranularity: 1,
+    timeGranularity: reply.timeGranularity ?? 1,
     maxPages: reply.maxPages ?? 0,
     mapAlignment: 0,
     flags2: reply.flags2 ?? 0,

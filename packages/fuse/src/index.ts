@@ -1,3 +1,4 @@
+export { AttributeChanges } from './attribute-changes.ts'
 export { Attributes, Entry } from './attributes.ts'
 export type { Connection, ConnectionOptions } from './connection.ts'
 export { Doorbell } from './doorbell.ts'
@@ -12,7 +13,16 @@ export { NodeTable } from './node-table.ts'
 export type { NodeTableDescriptor } from './node-table.ts'
 export { Notifier } from './notifier.ts'
 export type { Operations } from './operations.ts'
-export { OpenFlag, ROOT_NODE, opcodeName } from './protocol.ts'
+export {
+  AllocateFlag,
+  OpenFlag,
+  ROOT_NODE,
+  RenameFlag,
+  SetattrFlag,
+  WriteFlag,
+  XattrFlag,
+  opcodeName,
+} from './protocol.ts'
 export type { FeatureName } from './protocol.ts'
 export { Reply } from './reply.ts'
 export type { Channel, DeferredRequest, FilesystemRoom } from './reply.ts'
@@ -25,5 +35,5 @@ export { Statistics } from './statistics.ts'
 export type { OperationStatistics } from './statistics.ts'
 export { deviceTransport } from './transport.ts'
 export type { Transport } from './transport.ts'
-export { unmount } from './unmount.ts'
+export { isFuse, unmount } from './unmount.ts'
 export type { UnmountOptions } from './unmount.ts'

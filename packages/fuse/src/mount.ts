@@ -30,6 +30,11 @@ export interface MountOptions {
    * refused: they are set here.
    */
   readonly options: readonly string[]
+  /**
+   * Root only: the path of a block device, which the mount is to stand for. It is of type `fuseblk.SUBTYPE` then, the device its source. The
+   * kernel claims the device for itself: it must not be claimed (O_EXCL). It sends SYNCFS, and at the end DESTROY, for which umount(2) waits.
+   */
+  readonly blockDevice?: string
   /** The native calls to use; `undefined` does without. Left out: what the machine has. */
   readonly native?: Native | undefined
 }
@@ -41,6 +46,9 @@ export interface MountOptions {
  */
 export function mountFuse(directory: string, options: MountOptions): number {
   refuseOwnOptions(directory, options.options)
+  if (options.blockDevice !== undefined && process.geteuid?.() !== 0) {
+    throw new MountError('EPERM', directory, 'a mount that stands for a block device takes root')
+  }
   const mountPoint = resolveMountPoint(directory)
   clearStale(directory, options.subtype)
   const present = findMount(directory)
@@ -56,14 +64,14 @@ export function mountFuse(directory: string, options: MountOptions): number {
 }
 
 /**
- * Unmounts a FUSE mount on `directory` whose server is gone, lazily; only one of type `fuse.SUBTYPE` if that is given.
+ * Unmounts a FUSE mount on `directory` whose server is gone, lazily; only one of that subtype if one is given.
  * Returns whether there was one. A live mount is not touched; one that doesn't answer within 3 seconds counts as live.
  * @throws MountError if there is one and it can't be unmounted
  */
 export function clearStale(directory: string, subtype?: string): boolean {
   for (let cleared = 0; cleared < STALE_MAX; cleared++) {
     const mount = findMount(directory)
-    const candidate = mount !== undefined && (subtype === undefined ? isFuse(mount) : mount.type === `fuse.${subtype}`)
+    const candidate = mount !== undefined && isFuse(mount, subtype)
     if (!candidate || !isDead(mount)) return cleared > 0
     const [program, ...words] = unmountCommand(mount.mountPoint, true)
     const { status, output } = run(program, words, directory)
@@ -121,7 +129,8 @@ function deviceProblem(directory: string, error: unknown): MountError {
   return new MountError(code, directory, texts[code] ?? `${DEVICE} can't be opened (${code})`, { cause: error })
 }
 
-function mountAsRoot(directory: string, mountPoint: string, { source, subtype, options }: MountOptions): number {
+function mountAsRoot(directory: string, mountPoint: string, mount: MountOptions): number {
+  const { source, subtype, options, blockDevice } = mount
   let device: number
   try {
     device = openSync(DEVICE, 'r+')
@@ -131,9 +140,10 @@ function mountAsRoot(directory: string, mountPoint: string, { source, subtype, o
   try {
     const own = ['fd=3', 'rootmode=40000', `user_id=${process.getuid?.()}`, `group_id=${process.getgid?.()}`]
     const list = [...own, ...withSafeDefaults(options)].join(',')
-    const name = source === '' ? subtype : SOURCE_TAGS.test(source) ? `./${source}` : source
+    const name = blockDevice ?? (source === '' ? subtype : SOURCE_TAGS.test(source) ? `./${source}` : source)
+    const type = `${blockDevice === undefined ? 'fuse' : 'fuseblk'}.${subtype}`
     // -i: no helper mount.fuse.SUBTYPE; -c: the source is a name, even if there is a file of that name
-    const words = ['-i', '-c', '-t', `fuse.${subtype}`, '-o', list, '--', name, mountPoint]
+    const words = ['-i', '-c', '-t', type, '-o', list, '--', name, mountPoint]
     const { status, output } = run('mount', words, directory, ['ignore', 'pipe', 'pipe', device])
     if (status !== 0) throw mountFailure('mount', directory, mountPoint, output)
   } catch (error) {

@@ -35,6 +35,15 @@ test('a file keeps its node until all lookups are given back; then it may be ano
   expect(nodes.word(node, 0)).toBe(3)
 })
 
+test('finding a node counts no lookup', () => {
+  const nodes = tableOf(1, 0, 0)
+  expect([nodes.find(1, 0, 0), nodes.find(2, 0, 0)]).toEqual([ROOT_NODE, 0])
+  const node = nodes.retain(2, 0, 0)
+  expect([nodes.find(2, 0, 0), nodes.find(0, 2, 0), nodes.size, nodes.lookups]).toEqual([node, 0, 2, 1])
+  nodes.forget(node, 1)
+  expect(nodes.find(2, 0, 0)).toBe(0)
+})
+
 test('what the kernel may not say is passed over', () => {
   const nodes = tableOf(1, 0, 0)
   const node = nodes.retain(2, 0, 0)

@@ -119,13 +119,22 @@ export class NodeTable {
     const hash = hashOf(a, b, c)
     this.mutex.lock()
     try {
-      const { words, numbers } = this
-      let node = words[this.headOf(hash)]
-      while (node !== 0 && !this.isFile(node, a, b, c)) node = words[this.base + node * NODE_WORDS + NEXT]
-      if (node === 0) node = this.add(hash, a, b, c)
+      const { numbers } = this
+      const node = this.search(hash, a, b, c) || this.add(hash, a, b, c)
       numbers[(this.base + node * NODE_WORDS + COUNT) >> 1]++
       if (node !== ROOT_NODE) numbers[(this.at + LOOKUPS) >> 1]++
       return node
+    } finally {
+      this.mutex.unlock()
+    }
+  }
+
+  /** The node of a file, if the kernel knows it, else 0. */
+  find(a: number, b: number, c: number): number {
+    const hash = hashOf(a, b, c)
+    this.mutex.lock()
+    try {
+      return this.search(hash, a, b, c)
     } finally {
       this.mutex.unlock()
     }
@@ -169,6 +178,14 @@ export class NodeTable {
   /** Tells apart the files that the node stood for, one after another. */
   generation(node: number): number {
     return this.words[this.base + node * NODE_WORDS + GENERATION]
+  }
+
+  /** The node of a file, or 0. */
+  private search(hash: number, a: number, b: number, c: number): number {
+    const { words } = this
+    let node = words[this.headOf(hash)]
+    while (node !== 0 && !this.isFile(node, a, b, c)) node = words[this.base + node * NODE_WORDS + NEXT]
+    return node
   }
 
   private isFile(node: number, a: number, b: number, c: number): boolean {

@@ -1,8 +1,12 @@
 import { describe, expect, test } from 'vitest'
+import { AttributeChanges } from './attribute-changes.ts'
 import type { Operations } from './operations.ts'
 import {
   AccessIn,
   BatchForgetIn,
+  CopyFileRangeIn,
+  CreateIn,
+  FallocateIn,
   FlushIn,
   ForgetIn,
   ForgetOne,
@@ -10,16 +14,27 @@ import {
   GetattrIn,
   GetxattrIn,
   InHeader,
+  InitIn,
+  LinkIn,
   LseekIn,
+  MkdirIn,
+  MknodIn,
   Opcode,
   OpenIn,
   ReadIn,
   ReleaseIn,
+  Rename2In,
+  RenameIn,
+  SetattrFlag,
+  SetattrIn,
+  SetxattrIn,
   StatxIn,
+  SyncfsIn,
+  WriteIn,
   opcodeName,
 } from './protocol.ts'
 import type { Request } from './request.ts'
-import { nameOf, requestOf, serveAll } from './testing/memory-transport.ts'
+import { joined, nameOf, requestOf, serveAll } from './testing/memory-transport.ts'
 
 const padding = undefined
 const ENOSYS = -38
@@ -41,8 +56,45 @@ const read = ReadIn.bytes({
   padding,
 })
 
+const bytesOf = (text: string): number[] => [...Buffer.from(text)]
+
+const setattr = {
+  valid: SetattrFlag.mode | SetattrFlag.mtime,
+  padding,
+  handle,
+  size: BigInt(OFFSET),
+  lockOwner: 0xffff_ffff_ffff_ffffn,
+  atime: -1n,
+  mtime: -(2n ** 40n),
+  ctime: 2n ** 40n + 1n,
+  atimeNanoseconds: 1,
+  mtimeNanoseconds: 999_999_999,
+  ctimeNanoseconds: 3,
+  mode: 0o104755,
+  padding2: padding,
+  uid: 0xffff_fffe,
+  gid: 1000,
+  padding3: padding,
+}
+const changes = Object.assign(new AttributeChanges(), {
+  ...{ valid: 33, handle: HANDLE, size: OFFSET, mode: 0o104755, uid: 0xffff_fffe, gid: 1000 },
+  ...{ atimeSeconds: -1, atimeNanoseconds: 1, mtimeSeconds: -(2 ** 40), mtimeNanoseconds: 999_999_999 },
+  ...{ ctimeSeconds: 2 ** 40 + 1, ctimeNanoseconds: 3 },
+})
+
+const create = CreateIn.bytes({ flags: 0x80c1, mode: 0o100644, umask: 0o22, openFlags: 1 })
+const write = (size: number): Uint8Array =>
+  WriteIn.bytes({ handle, offset: BigInt(OFFSET), size, writeFlags: 5, lockOwner: 0n, flags: 0x8001, padding })
+const copy = (flags = 0n): Uint8Array =>
+  CopyFileRangeIn.bytes({
+    ...{ handle, offset: 1n, toNode: BigInt(NODE), toHandle: 3n, toOffset: BigInt(OFFSET), length: 2n ** 40n, flags },
+  })
+const copied = [HANDLE, 1, NODE, 3, OFFSET, 2 ** 40]
+
 interface Case {
-  readonly operation: keyof Operations & keyof typeof Opcode
+  readonly operation: keyof Operations
+  /** If it isn't named as the operation is. */
+  readonly opcode?: keyof typeof Opcode
   readonly body: readonly Uint8Array[]
   /** What the operation is called with, behind the request and the node. */
   readonly arguments: readonly unknown[]
@@ -57,9 +109,47 @@ const cases: readonly Case[] = [
     body: [StatxIn.bytes({ getattrFlags: 0, padding, handle, flags: 0, mask: 0xfff })],
     arguments: [],
   },
+  { operation: 'setattr', body: [SetattrIn.bytes(setattr)], arguments: [changes] },
   { operation: 'readlink', body: [], arguments: [] },
+  {
+    operation: 'mknod',
+    // device 4095:1048575, the greatest there is
+    body: [MknodIn.bytes({ mode: 0o60600, rdev: 0xffff_ffff, umask: 0o77, padding }), nameOf('node')],
+    arguments: [bytesOf('node'), 0o60600, 0xfff, 0xf_ffff, 0o77],
+  },
+  {
+    operation: 'mkdir',
+    body: [MkdirIn.bytes({ mode: 0o1755, umask: 0o22 }), nameOf('folder')],
+    arguments: [bytesOf('folder'), 0o1755, 0o22],
+  },
+  {
+    operation: 'symlink',
+    body: [nameOf('link'), nameOf('../target')],
+    arguments: [bytesOf('link'), bytesOf('../target')],
+  },
+  {
+    operation: 'link',
+    body: [LinkIn.bytes({ node: handle }), nameOf('second')],
+    arguments: [HANDLE, bytesOf('second')],
+  },
+  { operation: 'unlink', body: [nameOf('name')], arguments: [bytesOf('name')] },
+  { operation: 'rmdir', body: [nameOf('name')], arguments: [bytesOf('name')] },
+  {
+    operation: 'rename',
+    body: [RenameIn.bytes({ newDirectory: handle }), nameOf('old'), nameOf('newer')],
+    arguments: [bytesOf('old'), HANDLE, bytesOf('newer'), 0],
+  },
+  {
+    operation: 'rename',
+    opcode: 'rename2',
+    body: [Rename2In.bytes({ newDirectory: handle, flags: 2, padding }), nameOf('old'), nameOf('newer')],
+    arguments: [bytesOf('old'), HANDLE, bytesOf('newer'), 2],
+  },
+  { operation: 'create', body: [create, nameOf('file')], arguments: [bytesOf('file'), 0x80c1, 0o100644, 0o22] },
+  { operation: 'tmpfile', body: [create], arguments: [0x80c1, 0o100644, 0o22] },
   { operation: 'open', body: [OpenIn.bytes({ flags: 0x88000, openFlags: 0 })], arguments: [0x88000] },
   { operation: 'read', body: [read], arguments: [HANDLE, OFFSET, 0x1000] },
+  { operation: 'write', body: [write(4), nameOf('abc')], arguments: [HANDLE, OFFSET, [...bytesOf('abc'), 0], 5] },
   { operation: 'flush', body: [FlushIn.bytes({ handle, unused: padding, lockOwner: 1n })], arguments: [HANDLE] },
   {
     operation: 'release',
@@ -67,6 +157,13 @@ const cases: readonly Case[] = [
     arguments: [HANDLE, 0x8000],
   },
   { operation: 'fsync', body: [FsyncIn.bytes({ handle, flags: 1, padding })], arguments: [HANDLE, true] },
+  {
+    operation: 'fallocate',
+    body: [FallocateIn.bytes({ handle, offset: BigInt(OFFSET), length: 2n ** 40n, mode: 3, padding })],
+    arguments: [HANDLE, OFFSET, 2 ** 40, 3],
+  },
+  { operation: 'copyFileRange', body: [copy()], arguments: copied },
+  { operation: 'copyFileRange', opcode: 'copyFileRange64', body: [copy()], arguments: copied },
   { operation: 'opendir', body: [OpenIn.bytes({ flags: 0x10000, openFlags: 0 })], arguments: [0x10000] },
   { operation: 'readdir', body: [read], arguments: [HANDLE, 0xf_1234, 0x5678_9abc, 0x1000] },
   { operation: 'readdirplus', body: [read], arguments: [HANDLE, 0xf_1234, 0x5678_9abc, 0x1000] },
@@ -75,6 +172,18 @@ const cases: readonly Case[] = [
     body: [ReleaseIn.bytes({ handle, flags: 0, releaseFlags: 0, lockOwner: 0n })],
     arguments: [HANDLE],
   },
+  { operation: 'fsyncdir', body: [FsyncIn.bytes({ handle, flags: 0, padding })], arguments: [HANDLE, false] },
+  { operation: 'syncfs', body: [SyncfsIn.bytes({ padding })], arguments: [] },
+  {
+    operation: 'setxattr',
+    body: [
+      SetxattrIn.bytes({ size: 5, flags: 1, setxattrFlags: 0, padding }).subarray(0, 8),
+      nameOf('user.a'),
+      nameOf('abcd'),
+    ],
+    arguments: [bytesOf('user.a'), [...bytesOf('abcd'), 0], 1, false],
+  },
+  { operation: 'removexattr', body: [nameOf('user.a')], arguments: [bytesOf('user.a')] },
   { operation: 'statfs', body: [], arguments: [] },
   {
     operation: 'getxattr',
@@ -96,25 +205,37 @@ interface Call {
   readonly arguments: readonly unknown[]
 }
 
+/** What is used again for the next request, as it is now. */
+function keep(value: unknown): unknown {
+  return value instanceof AttributeChanges ? Object.assign(new AttributeChanges(), value) : value
+}
+
 /** Operations that note what they are called with, and answer. */
 function recording(names: readonly string[], calls: Call[]): Operations {
   const record = (request: Request, ...values: unknown[]): void => {
     const { node, uid, gid, pid, uniqueHi, uniqueLo } = request
-    const kept = values.map((value) => (value instanceof Uint8Array ? [...value] : value))
+    const kept = values.map((value) => (value instanceof Uint8Array ? [...value] : keep(value)))
     calls.push({ caller: [node, uid, gid, pid, uniqueHi, uniqueLo], arguments: kept })
     request.ok()
   }
   return Object.fromEntries(names.map((name) => [name, record]))
 }
 
-describe.each(cases)('$operation', ({ operation, body, arguments: expected }) => {
-  const opcode = Opcode[operation]
+function opcodeOf({ operation, opcode }: Case): number {
+  return Opcode[opcode ?? (operation as keyof typeof Opcode)]
+}
+
+describe.each(cases)('$operation $opcode', (each) => {
+  const { operation, body, arguments: expected } = each
+  const opcode = opcodeOf(each)
   const caller = { node: BigInt(NODE), uid: 0xffff_ffff, gid: 0x8000_0001, pid: 7, unique: 0x8000_0001_ffff_fff2n }
 
   test('is called with what the request says', () => {
     const calls: Call[] = []
     const replies = serveAll(recording([operation], calls), [requestOf(opcode, caller, ...body)])
-    const withNode = operation === 'destroy' ? [] : [NODE, ...expected]
+    const [first, ...others] = expected
+    const withNode =
+      operation === 'destroy' ? [] : operation === 'link' ? [first, NODE, ...others] : [NODE, ...expected]
     expect(calls).toEqual([
       { caller: [NODE, 0xffff_ffff, 0x8000_0001, 7, 0x8000_0001, 0xffff_fff2], arguments: withNode },
     ])
@@ -128,9 +249,10 @@ describe.each(cases)('$operation', ({ operation, body, arguments: expected }) =>
 })
 
 const withBody = cases.filter(({ body }) => body.length > 0)
-test.each(withBody)('$operation: EINVAL for each body that is too short', ({ operation, body }) => {
+test.each(withBody)('$operation $opcode: EINVAL for each body that is too short', (each) => {
+  const { operation, body } = each
   const calls: Call[] = []
-  const whole = requestOf(Opcode[operation], {}, ...body)
+  const whole = requestOf(opcodeOf(each), {}, ...body)
   const short = Array.from({ length: whole.length - InHeader.size }, (_, i) => {
     const cut = whole.slice(0, InHeader.size + i)
     new DataView(cut.buffer).setUint32(0, cut.length, true)
@@ -147,19 +269,36 @@ test('each operation that is answered has its case', () => {
     forget: false,
     getattr: true,
     statx: true,
+    setattr: true,
     readlink: true,
+    mknod: true,
+    mkdir: true,
+    symlink: true,
+    link: true,
+    unlink: true,
+    rmdir: true,
+    rename: true,
+    create: true,
+    tmpfile: true,
     open: true,
     read: true,
+    write: true,
     flush: true,
     release: true,
     fsync: true,
+    fallocate: true,
+    copyFileRange: true,
     opendir: true,
     readdir: true,
     readdirplus: true,
     releasedir: true,
+    fsyncdir: true,
     statfs: true,
+    syncfs: true,
     getxattr: true,
     listxattr: true,
+    setxattr: true,
+    removexattr: true,
     access: true,
     lseek: true,
     interrupt: false,
@@ -168,7 +307,7 @@ test('each operation that is answered has its case', () => {
     destroy: true,
   }
   const expected = Object.entries(answered).flatMap(([name, isAnswered]) => (isAnswered ? [name] : []))
-  expect(cases.map(({ operation }) => operation).sort()).toEqual(expected.sort())
+  expect([...new Set(cases.map(({ operation }) => operation))].sort()).toEqual(expected.sort())
 })
 
 test('operations that are not served, and unknown ones: ENOSYS', () => {
@@ -178,7 +317,7 @@ test('operations that are not served, and unknown ones: ENOSYS', () => {
     Opcode.forget,
     Opcode.batchForget,
     Opcode.notifyReply,
-    ...cases.map(({ operation }) => Opcode[operation]),
+    ...cases.map(opcodeOf),
   ])
   const others = [...Object.values(Opcode), 0, 7, 19, 54, 63, 64, 99, 4096, 26 * 2 ** 24, 0xffff_ffff]
   const opcodes = others.filter((opcode) => !own.has(opcode))
@@ -250,6 +389,128 @@ describe('names', () => {
     const found = calls.map((call) => call.arguments[1])
     expect(found).toEqual(names.flatMap((name) => [[...Buffer.from(name)], [...Buffer.from(name)]]))
   })
+})
+
+describe('two names in a request', () => {
+  const renamed = (...body: Uint8Array[]): unknown => {
+    const calls: Call[] = []
+    const message = requestOf(Opcode.rename, {}, RenameIn.bytes({ newDirectory: 2n }), ...body)
+    const [reply] = serveAll(recording(['rename'], calls), [message])
+    return calls[0]?.arguments ?? reply?.error
+  }
+
+  test('the second begins behind the first', () => {
+    expect(renamed(nameOf('a'), nameOf('bc'))).toEqual([1, [0x61], 2, [0x62, 0x63], 0])
+    const longest = nameOf('x'.repeat(4095))
+    expect(renamed(longest, longest)).toEqual([1, [...longest.subarray(0, -1)], 2, [...longest.subarray(0, -1)], 0])
+  })
+
+  test('a second one that is missing, empty, or without an end: EINVAL', () => {
+    expect(renamed(nameOf('abcdef'))).toBe(EINVAL)
+    expect(renamed(nameOf('abc'), Uint8Array.of(0, 0, 0))).toBe(EINVAL)
+    expect(renamed(nameOf('abc'), Uint8Array.of(0x61, 0x62))).toBe(EINVAL)
+  })
+})
+
+describe('written data', () => {
+  const written = (size: number, ...data: Uint8Array[]): unknown => {
+    const calls: Call[] = []
+    const messages = [requestOf(Opcode.write, {}, write(size), ...data)]
+    const [reply] = serveAll(recording(['write'], calls), messages, { maxWriteBytes: 8192 })
+    return calls[0]?.arguments[3] ?? reply?.error
+  }
+
+  test('none, and as much as was agreed on', () => {
+    expect(written(0)).toEqual([])
+    const most = Uint8Array.from({ length: 8192 }, (_, i) => i)
+    expect(written(8192, most)).toEqual([...most])
+  })
+
+  test('more, or less than it says: EINVAL', () => {
+    expect(written(8193, new Uint8Array(8193))).toBe(EINVAL)
+    expect(written(0xffff_ffff, new Uint8Array(100))).toBe(EINVAL)
+    expect(written(100, new Uint8Array(99))).toBe(EINVAL)
+  })
+
+  test('lies where it was read, and is told apart by its length', () => {
+    const seen: { readonly data: Uint8Array; readonly text: string }[] = []
+    const texts = ['one', 'two', 'three', 'six']
+    serveAll(
+      {
+        write(request, _node, _handle, _offset, data) {
+          seen.push({ data, text: Buffer.from(data).toString() })
+          request.written(data.length)
+        },
+      },
+      texts.map((text) => requestOf(Opcode.write, {}, write(text.length), Buffer.from(text))),
+    )
+    expect(seen.map(({ text }) => text)).toEqual(texts)
+    expect(new Set(seen.map(({ data }) => data.buffer)).size).toBe(1)
+    expect(seen[3]?.data).toBe(seen[0]?.data)
+  })
+})
+
+describe('setxattr', () => {
+  const head = (size: number, setxattrFlags = 0): Uint8Array =>
+    SetxattrIn.bytes({ size, flags: 2, setxattrFlags, padding })
+  const flags = 1 << 30 // INIT_EXT
+  const unused = Array.from({ length: 11 }, () => 0)
+  const init = requestOf(
+    Opcode.init,
+    {},
+    InitIn.bytes({ major: 7, minor: 45, maxReadahead: 0, flags: (flags | (1 << 29)) >>> 0, flags2: 0, unused }),
+  )
+
+  test('with the longer header, if that was agreed on', () => {
+    const calls: Call[] = []
+    const set = (killsSgid: number): Uint8Array =>
+      requestOf(Opcode.setxattr, {}, head(2, killsSgid), nameOf('user.a'), Uint8Array.of(7, 8))
+    const features = ['setxattrExt'] as const
+    serveAll(recording(['setxattr'], calls), [init, set(0), set(1)], { features })
+    const [connection] = [{ minor: 45, kernelMinor: 45, maxWriteBytes: 4096, maxReadaheadBytes: 0 }]
+    const agreed = { ...connection, features: new Set(features), offered: new Set(features) }
+    serveAll(recording(['setxattr'], calls), [set(1)], { agreed })
+    const name = bytesOf('user.a')
+    expect(calls.map((call) => call.arguments)).toEqual([
+      [1, name, [7, 8], 2, false],
+      [1, name, [7, 8], 2, true],
+      [1, name, [7, 8], 2, true],
+    ])
+  })
+
+  test('values of any size, or none', () => {
+    const calls: Call[] = []
+    const value = new Uint8Array(65536).fill(9)
+    serveAll(
+      recording(['setxattr'], calls),
+      [value, value.subarray(0, 0)].map((each) =>
+        requestOf(Opcode.setxattr, {}, head(each.length).subarray(0, 8), nameOf('user.a'), each),
+      ),
+    )
+    expect(calls.map((call) => (call.arguments[2] as number[]).length)).toEqual([65536, 0])
+  })
+
+  test('a value that is cut off: EINVAL', () => {
+    const body = joined(head(5).subarray(0, 8), nameOf('user.a'), new Uint8Array(4))
+    const replies = serveAll(recording(['setxattr'], []), [requestOf(Opcode.setxattr, {}, body)])
+    expect(replies.map(({ error }) => error)).toEqual([EINVAL])
+  })
+})
+
+test('copyFileRange: EINVAL for flags that nobody knows', () => {
+  const replies = serveAll(recording(['copyFileRange'], []), [requestOf(Opcode.copyFileRange, {}, copy(1n))])
+  expect(replies.map(({ error }) => error)).toEqual([EINVAL])
+})
+
+test.each([
+  [0x0801, 8, 1],
+  [0x0010_0305, 3, 0x105],
+  [0xfff0_0000, 0, 0xf_ff00],
+])('device numbers: %i', (rdev, major, minor) => {
+  const calls: Call[] = []
+  const body = MknodIn.bytes({ mode: 0o20600, rdev, umask: 0, padding })
+  serveAll(recording(['mknod'], calls), [requestOf(Opcode.mknod, {}, body, nameOf('n'))])
+  expect(calls[0]?.arguments.slice(3, 5)).toEqual([major, minor])
 })
 
 describe('sizes and offsets', () => {

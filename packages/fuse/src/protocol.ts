@@ -150,6 +150,46 @@ export const OpenFlag = {
   parallelDirectWrites: 1 << 6,
 } as const
 
+/** Bits of `valid` in SETATTR: what is to be changed, and how. */
+export const SetattrFlag = {
+  mode: 1 << 0,
+  uid: 1 << 1,
+  gid: 1 << 2,
+  size: 1 << 3,
+  atime: 1 << 4,
+  mtime: 1 << 5,
+  handle: 1 << 6,
+  atimeNow: 1 << 7,
+  mtimeNow: 1 << 8,
+  lockOwner: 1 << 9,
+  ctime: 1 << 10,
+  killSuidgid: 1 << 11,
+} as const
+
+/** Bits of `writeFlags` in WRITE. */
+export const WriteFlag = {
+  /** Written back from the kernel's cache: it keeps the file's times itself, and nobody is the caller. */
+  cache: 1 << 0,
+  lockOwner: 1 << 1,
+  /** Set-user-id and set-group-id are to go, as the writer has no right to keep them. */
+  killSuidgid: 1 << 2,
+} as const
+
+/** Bit of `openFlags` in OPEN and CREATE: set-user-id and set-group-id are to go with what O_TRUNC cuts off. */
+export const OPEN_KILL_SUIDGID = 1
+
+/** Flags of renameat2(2). */
+export const RenameFlag = { noReplace: 1 << 0, exchange: 1 << 1, whiteout: 1 << 2 } as const
+
+/** Flags of setxattr(2). */
+export const XattrFlag = { create: 1 << 0, replace: 1 << 1 } as const
+
+/** Bit of `setxattrFlags` in SETXATTR: with this access control list set-group-id is to go. */
+export const SETXATTR_ACL_KILL_SGID = 1
+
+/** Bits of the mode of fallocate(2). */
+export const AllocateFlag = { keepSize: 1 << 0, punchHole: 1 << 1, zeroRange: 1 << 4 } as const
+
 /** Bit of INVAL_ENTRY's flags: the entry is asked for again, but not dropped. */
 export const EXPIRE_ONLY = 1
 
@@ -204,6 +244,32 @@ export const ForgetOne = struct({ node: u64, count: u64 })
 export const GetattrIn = struct({ flags: u32, padding: pad(4), handle: u64 })
 export const AttrOut = struct({ attrValid: u64, attrValidNanoseconds: u32, padding: pad(4), attr: Attr })
 
+export const SetattrIn = struct({
+  valid: u32,
+  padding: pad(4),
+  handle: u64,
+  size: u64,
+  lockOwner: u64,
+  atime: i64,
+  mtime: i64,
+  ctime: i64,
+  atimeNanoseconds: u32,
+  mtimeNanoseconds: u32,
+  ctimeNanoseconds: u32,
+  mode: u32,
+  padding2: pad(4),
+  uid: u32,
+  gid: u32,
+  padding3: pad(4),
+})
+
+/** Names follow these, each with its NUL: SYMLINK, UNLINK and RMDIR have nothing else. */
+export const MknodIn = struct({ mode: u32, rdev: u32, umask: u32, padding: pad(4) })
+export const MkdirIn = struct({ mode: u32, umask: u32 })
+export const RenameIn = struct({ newDirectory: u64 })
+export const Rename2In = struct({ newDirectory: u64, flags: u32, padding: pad(4) })
+export const LinkIn = struct({ node: u64 })
+
 export const OpenIn = struct({ flags: u32, openFlags: u32 })
 export const OpenOut = struct({ handle: u64, openFlags: u32, backingId: u32 })
 
@@ -216,6 +282,18 @@ export const ReadIn = struct({
   flags: u32,
   padding: pad(4),
 })
+
+/** The data follows. */
+export const WriteIn = struct({
+  handle: u64,
+  offset: u64,
+  size: u32,
+  writeFlags: u32,
+  lockOwner: u64,
+  flags: u32,
+  padding: pad(4),
+})
+export const WriteOut = struct({ size: u32, padding: pad(4) })
 
 export const StatfsOut = struct({
   blocks: u64,
@@ -233,6 +311,9 @@ export const ReleaseIn = struct({ handle: u64, flags: u32, releaseFlags: u32, lo
 export const FsyncIn = struct({ handle: u64, flags: u32, padding: pad(4) })
 export const FlushIn = struct({ handle: u64, unused: pad(8), lockOwner: u64 })
 
+/** Name and value follow. Without the feature `setxattrExt` it is the first 8 bytes only. */
+export const SetxattrIn = struct({ size: u32, flags: u32, setxattrFlags: u32, padding: pad(4) })
+export const SETXATTR_IN_SHORT = 8
 export const GetxattrIn = struct({ size: u32, padding: pad(4) })
 export const GetxattrOut = struct({ size: u32, padding: pad(4) })
 
@@ -268,10 +349,28 @@ export const InitOut = struct({
 export const Dirent = struct({ ino: u64, nextOffset: u64, nameLength: u32, type: u32 })
 
 export const AccessIn = struct({ mask: u32, padding: pad(4) })
+/** Of CREATE and TMPFILE. The answer to both is an `EntryOut`, and an `OpenOut` behind it. */
+export const CreateIn = struct({ flags: u32, mode: u32, umask: u32, openFlags: u32 })
 export const InterruptIn = struct({ unique: u64 })
+
+export const FallocateIn = struct({ handle: u64, offset: u64, length: u64, mode: u32, padding: pad(4) })
 
 export const LseekIn = struct({ handle: u64, offset: u64, whence: u32, padding: pad(4) })
 export const LseekOut = struct({ offset: u64 })
+
+/** The answer to COPY_FILE_RANGE is a `WriteOut`, to COPY_FILE_RANGE_64 it is 64 bits. */
+export const CopyFileRangeIn = struct({
+  handle: u64,
+  offset: u64,
+  toNode: u64,
+  toHandle: u64,
+  toOffset: u64,
+  length: u64,
+  flags: u64,
+})
+export const CopyFileRangeOut = struct({ copied: u64 })
+
+export const SyncfsIn = struct({ padding: pad(8) })
 
 export const StatxIn = struct({ getattrFlags: u32, padding: pad(4), handle: u64, flags: u32, mask: u32 })
 const StatxTime = struct({ seconds: i64, nanoseconds: u32, padding: pad(4) })

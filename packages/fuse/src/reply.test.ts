@@ -4,23 +4,38 @@ import {
   Attr,
   AttrOut,
   BatchForgetIn,
+  CopyFileRangeIn,
+  CopyFileRangeOut,
+  CreateIn,
   Dirent,
   EntryOut,
+  FallocateIn,
   FsyncIn,
   GetxattrOut,
   InHeader,
   InitIn,
   InitOut,
+  LinkIn,
   LseekIn,
   LseekOut,
+  MkdirIn,
+  MknodIn,
   NotifyRetrieveIn,
+  Opcode,
   OpenOut,
   OutHeader,
   ReadIn,
   ReleaseIn,
+  Rename2In,
+  RenameIn,
+  SetattrIn,
+  SetxattrIn,
   StatfsOut,
   StatxIn,
   StatxOut,
+  SyncfsIn,
+  WriteIn,
+  WriteOut,
 } from './protocol.ts'
 import { Reply } from './reply.ts'
 import { RequestTable } from './request-table.ts'
@@ -41,13 +56,13 @@ beforeEach(() => {
 })
 
 /** Answers a request. Returns the reply's body; its header is right. */
-function answer(send: (reply: Reply) => boolean, error = 0): Uint8Array {
+function answer(send: (reply: Reply) => boolean, error = 0, opcode = 1): Uint8Array {
   const row = requests.take()
   const caller = { node: 1, uid: 0, gid: 0, pid: 0 }
-  const header = { length: 40, opcode: 1, uniqueHi: UNIQUE_HI, uniqueLo: UNIQUE_LO, ...caller }
-  requests.begin(row, Uint32Array.of(header.length, 1, UNIQUE_LO, UNIQUE_HI, 1, 0, 0, 0, 0, 0))
+  const header = { length: 40, opcode, uniqueHi: UNIQUE_HI, uniqueLo: UNIQUE_LO, ...caller }
+  requests.begin(row, Uint32Array.of(header.length, opcode, UNIQUE_LO, UNIQUE_HI, 1, 0, 0, 0, 0, 0))
   requests.defer(row)
-  expect(send(reply.to({ opcode: 1, uniqueHi: UNIQUE_HI, uniqueLo: UNIQUE_LO, row, ...caller }))).toBe(true)
+  expect(send(reply.to({ opcode, uniqueHi: UNIQUE_HI, uniqueLo: UNIQUE_LO, row, ...caller }))).toBe(true)
   const message = transport.written.at(-1)
   if (message === undefined) throw new Error('nothing was written')
   const { body } = message
@@ -113,6 +128,35 @@ function entryOf(node: number): Entry {
   return Object.assign(entry, { node, generation: 2 ** 40, entrySeconds: 1.5, attrSeconds: 0.25 })
 }
 
+describe('answers to what writes', () => {
+  test('created: an entry, and an open file behind it', () => {
+    soil()
+    const body = answer((to) => to.created(entryOf(2 ** 53), 2 ** 40 + 7, 10))
+    expect(body).toHaveLength(EntryOut.size + OpenOut.size)
+    const entry = answer((to) => to.entry(entryOf(2 ** 53)))
+    const opened = answer((to) => to.opened(2 ** 40 + 7, 10))
+    expect(hex(body)).toBe(hex(joined(entry, opened)))
+    expect(OpenOut.read(view(opened), 0)).toEqual({ handle: 2n ** 40n + 7n, openFlags: 10, backingId: 0 })
+  })
+
+  test('written', () => {
+    soil()
+    expect(hex(answer((to) => to.written(1 << 20)))).toBe('0000100000000000')
+    soil()
+    expect(hex(answer((to) => to.written(0xffff_ffff)))).toBe('ffffffff00000000')
+  })
+
+  test('copied: 32 bits, or 64 where they were asked for', () => {
+    const copied = (bytes: number, opcode: number): string => hex(answer((to) => to.copied(bytes), 0, opcode))
+    soil()
+    expect(copied(7, Opcode.copyFileRange)).toBe('0700000000000000')
+    expect(copied(2 ** 40, Opcode.copyFileRange)).toBe('00f0ffff00000000')
+    soil()
+    expect(copied(2 ** 40 + 1, Opcode.copyFileRange64)).toBe('0100000000010000')
+    expect(copied(0, Opcode.copyFileRange64)).toBe('0000000000000000')
+  })
+})
+
 test('structures have the sizes of the protocol', () => {
   const sizes = {
     InHeader,
@@ -130,6 +174,11 @@ test('structures have the sizes of the protocol', () => {
   expect(Object.values(sizes).map(({ size }) => size)).toEqual([40, 16, 88, 128, 104, 16, 40, 80, 24, 16, 8])
   const others = { InitIn, InitOut, Dirent, LseekIn, LseekOut, StatxIn, StatxOut, NotifyRetrieveIn, BatchForgetIn }
   expect(Object.values(others).map(({ size }) => size)).toEqual([64, 64, 24, 24, 8, 24, 288, 40, 8])
+  const writing = { SetattrIn, MknodIn, MkdirIn, RenameIn, Rename2In, LinkIn, CreateIn, WriteIn, WriteOut }
+  expect(Object.values(writing).map(({ size }) => size)).toEqual([88, 16, 8, 8, 16, 8, 16, 40, 8])
+  const more = { FallocateIn, CopyFileRangeIn, CopyFileRangeOut, SetxattrIn, SyncfsIn }
+  expect(Object.values(more).map(({ size }) => size)).toEqual([32, 56, 8, 16, 8])
+  expect(SetattrIn.offsets).toMatchObject({ size: 16, ctime: 48, atimeNanoseconds: 56, mode: 68, uid: 76, gid: 80 })
   expect(StatxOut.offsets).toMatchObject({
     mask: 32,
     attributes: 40,

@@ -17,7 +17,20 @@ import {
 } from './attributes.ts'
 import type { Attributes, Entry } from './attributes.ts'
 import { codeOf, errnoNumber, type ErrnoName } from './errno.ts'
-import { AttrOut, Dirent, EntryOut, LseekOut, OpenOut, OutHeader, StatfsOut, StatxOut } from './protocol.ts'
+import {
+  AttrOut,
+  CopyFileRangeOut,
+  Dirent,
+  EntryOut,
+  LseekOut,
+  Opcode,
+  OpenOut,
+  OutHeader,
+  StatfsOut,
+  StatxOut,
+  WriteOut,
+} from './protocol.ts'
+
 import { RequestTable, nowMs } from './request-table.ts'
 import { Statistics } from './statistics.ts'
 import { deviceTransport, type Transport } from './transport.ts'
@@ -59,6 +72,8 @@ const HEADER_WORDS = OutHeader.size / 4
 const ATTR_OUT = wordOffsets(AttrOut.offsets)
 const STATX_OUT = wordOffsets(StatxOut.offsets)
 const STATFS = wordOffsets(StatfsOut.offsets)
+/** What the older answer to COPY_FILE_RANGE can tell of, in whole pages. */
+const COPIED_MAX = 0xffff_f000
 const ANSWERED = 'the request has been answered already'
 /** Views of the data area that are kept, so that a read makes none. */
 const VIEWS_KEPT = 64
@@ -137,7 +152,14 @@ export class Reply {
     return this.send(EntryOut.size, 0)
   }
 
-  /** Answers GETATTR. `seconds`: how long the kernel may use the attributes. */
+  /** Answers CREATE and TMPFILE: `entry` and `opened` in one. */
+  created(entry: Readonly<Entry>, handle: number, openFlags: number): boolean {
+    writeEntry(this.words, HEADER_WORDS, entry)
+    writeOpen(this.words, HEADER_WORDS + EntryOut.size / 4, handle, openFlags)
+    return this.send(EntryOut.size + OpenOut.size, 0)
+  }
+
+  /** Answers GETATTR and SETATTR. `seconds`: how long the kernel may use the attributes. */
   attributes(attributes: Readonly<Attributes>, seconds: number): boolean {
     const { words } = this
     writeU64(words, HEADER_WORDS + ATTR_OUT.attrValid, wholeSeconds(seconds))
@@ -159,10 +181,7 @@ export class Reply {
 
   /** Answers OPEN and OPENDIR. `handle`, below 2^53, comes back with each request on the open file; flags: `OpenFlag`. */
   opened(handle: number, openFlags: number): boolean {
-    const { words } = this
-    writeU64(words, HEADER_WORDS, handle)
-    words[HEADER_WORDS + 2] = openFlags
-    words[HEADER_WORDS + 3] = 0
+    writeOpen(this.words, HEADER_WORDS, handle, openFlags)
     return this.send(OpenOut.size, 0)
   }
 
@@ -179,6 +198,20 @@ export class Reply {
     words[HEADER_WORDS + STATFS.nameLength] = room.nameLength
     words[HEADER_WORDS + STATFS.fragmentSize] = room.blockSize
     return this.send(StatfsOut.size, 0)
+  }
+
+  /** Answers WRITE: so many bytes were written, more than 0 and no more than there were. */
+  written(bytes: number): boolean {
+    this.words[HEADER_WORDS] = bytes
+    this.words[HEADER_WORDS + 1] = 0
+    return this.send(WriteOut.size, 0)
+  }
+
+  /** Answers COPY_FILE_RANGE: so many bytes were copied, no more than asked for; 0 at the end of the source. */
+  copied(bytes: number): boolean {
+    if (this.opcode !== Opcode.copyFileRange64) return this.written(Math.min(bytes, COPIED_MAX))
+    writeU64(this.words, HEADER_WORDS, bytes)
+    return this.send(CopyFileRangeOut.size, 0)
   }
 
   /** Answers LSEEK. */
@@ -322,4 +355,11 @@ export class Reply {
   protected answered(): void {
     this.requests.free(this.row)
   }
+}
+
+/** Writes a `fuse_open_out` at word `at`. */
+function writeOpen(words: Uint32Array, at: number, handle: number, openFlags: number): void {
+  writeU64(words, at, handle)
+  words[at + 2] = openFlags
+  words[at + 3] = 0
 }

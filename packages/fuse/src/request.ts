@@ -6,15 +6,19 @@
  */
 
 import { FuseError } from './errno.ts'
-import { InHeader } from './protocol.ts'
+import { InHeader, WriteIn } from './protocol.ts'
 import { Reply, type DeferredRequest } from './reply.ts'
 import type { RequestTable } from './request-table.ts'
 import type { Statistics } from './statistics.ts'
 import type { Transport } from './transport.ts'
 
 const HEADER = InHeader.size
-/** Views of names right behind the header, by their length: LOOKUP makes none. */
-const NAME_VIEWS = 256
+/** Views of names near the header are kept, by place and length, so that LOOKUP, CREATE and the like make none. */
+const NAME_PLACES = [0, 8, 16]
+const NAME_LENGTHS = 256
+const WRITE_DATA_AT = HEADER + WriteIn.size
+/** Views of the data of WRITEs that are kept, by their lengths. */
+const DATA_VIEWS = 64
 
 export class Request extends Reply {
   /** The node that the operation applies to; of a name, its directory. */
@@ -27,7 +31,8 @@ export class Request extends Reply {
 
   private readonly input: Uint8Array
   private readonly inputWords: Uint32Array
-  private readonly names: (Uint8Array | undefined)[] = Array.from<undefined>({ length: NAME_VIEWS })
+  private readonly names = NAME_PLACES.map(() => Array.from<Uint8Array | undefined>({ length: NAME_LENGTHS }))
+  private readonly writeViews = new Map<number, Uint8Array>()
   /** Length of the message that was read. */
   private length = 0
 
@@ -117,8 +122,23 @@ export class Request extends Reply {
     let end = start
     while (end < length && input[end] !== 0) end++
     if (end >= length || end === start) throw new FuseError('EINVAL', 'a name that is empty or has no end')
-    if (offset !== 0 || end - start >= NAME_VIEWS) return input.subarray(start, end)
-    return (this.names[end - start] ??= input.subarray(start, end))
+    const place = NAME_PLACES.indexOf(offset)
+    if (place < 0 || end - start >= NAME_LENGTHS) return input.subarray(start, end)
+    return (this.names[place][end - start] ??= input.subarray(start, end))
+  }
+
+  /**
+   * The data of a WRITE, as it lies where it was read; valid as long as the request. Throws FuseError (EINVAL) if the message has
+   * less than `size` bytes of it.
+   */
+  payload(size: number): Uint8Array {
+    if (WRITE_DATA_AT + size > this.length) throw new FuseError('EINVAL', 'a WRITE with less data than it says')
+    let view = this.writeViews.get(size)
+    if (view !== undefined) return view
+    view = this.input.subarray(WRITE_DATA_AT, WRITE_DATA_AT + size)
+    if (this.writeViews.size === DATA_VIEWS) this.writeViews.clear()
+    this.writeViews.set(size, view)
+    return view
   }
 
   /** The bytes of the body from `offset` on, at most `size`; valid as long as the request. */

@@ -16,8 +16,9 @@ import { maxWriteBytesOf, negotiate, type Connection, type ConnectionOptions } f
 import { DOORBELL_UNIQUE, Doorbell } from './doorbell.ts'
 import { codeOf, FuseError, type ErrnoName } from './errno.ts'
 import { Notifier } from './notifier.ts'
-import { callForget, callOperation, type Operations } from './operations.ts'
-import { NotifyRetrieveIn, Opcode, opcodeName } from './protocol.ts'
+import { callForget, callOperation, firstRules, type RequestRules } from './dispatch.ts'
+import type { Operations } from './operations.ts'
+import { NotifyRetrieveIn, Opcode, SetxattrIn, opcodeName } from './protocol.ts'
 import type { Channel } from './reply.ts'
 import { RequestTable } from './request-table.ts'
 import { Request } from './request.ts'
@@ -67,7 +68,7 @@ export class Session {
   private readonly transport: Transport
   private readonly operations: Operations
   private readonly options: SessionOptions
-  private readonly readMax: number
+  private readonly rules: RequestRules
   private agreed: Connection | undefined
 
   /** `device`: the descriptor of a mounted /dev/fuse, or another way to the kernel. */
@@ -77,11 +78,11 @@ export class Session {
     this.transport = typeof device === 'number' ? deviceTransport(device) : device
     this.operations = operations
     this.options = options
-    this.readMax = maxWriteBytesOf(options)
+    this.rules = firstRules(maxWriteBytesOf(options))
     this.requests = new RequestTable(memory.requests)
     this.statistics = new Statistics(memory.statistics, seat)
     this.doorbell = new Doorbell(memory.doorbell, seat)
-    this.agreed = options.agreed
+    if (options.agreed !== undefined) this.agree(options.agreed)
     this.notifier = new Notifier(this.transport)
   }
 
@@ -103,7 +104,7 @@ export class Session {
   serve(): void {
     const { doorbell } = this
     const { between } = this.options
-    const request = new Request(this.transport, this.requests, this.statistics, this.readMax + HEADERS_BYTES)
+    const request = new Request(this.transport, this.requests, this.statistics, this.rules.ioBytesMax + HEADERS_BYTES)
     doorbell.enter()
     try {
       while (!doorbell.isDismissed) {
@@ -163,7 +164,7 @@ export class Session {
         return
     }
     try {
-      if (!callOperation(this.operations, request, this.readMax)) request.error('ENOSYS')
+      if (!callOperation(this.operations, request, this.rules)) request.error('ENOSYS')
     } catch (error) {
       if (!request.isUnanswered) throw error
       const code = error instanceof FuseError ? error.code : this.options.errnoOf?.(error)
@@ -200,8 +201,13 @@ export class Session {
       throw new FuseError('EPROTO', negotiation.why)
     }
     if (!request.copy(negotiation.reply) || negotiation.kind === 'again') return
-    this.agreed = negotiation.connection
+    this.agree(negotiation.connection)
     this.options.ready?.(negotiation.connection)
+  }
+
+  private agree(connection: Connection): void {
+    this.agreed = connection
+    if (connection.features.has('setxattrExt')) this.rules.setxattrInBytes = SetxattrIn.size
   }
 
   /** An INTERRUPT whose request is not known any more needs nothing; one whose request isn't known yet comes again. */

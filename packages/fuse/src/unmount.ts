@@ -39,9 +39,10 @@ export async function unmount(directory: string, options: UnmountOptions = {}): 
   throw new MountError('EBUSY', directory, `in use${await usersText(mount.mountPoint)}`, { cause: failure })
 }
 
-/** Whether a server in userspace is behind the mount. */
-export function isFuse({ type }: MountEntry): boolean {
-  return /^fuse(blk)?(\.|$)/.test(type)
+/** Whether a server in userspace is behind the mount; one of that subtype, if one is given. */
+export function isFuse({ type }: MountEntry, subtype?: string): boolean {
+  const [kind = '', ...rest] = type.split('.')
+  return (kind === 'fuse' || kind === 'fuseblk') && (subtype === undefined || rest.join('.') === subtype)
 }
 
 /**

@@ -7,7 +7,7 @@
 import { Doorbell, newSessionMemory, type Connection } from '@cowherd/fuse'
 import { ThreadRegistry } from '@cowherd/shim'
 import { Worker } from 'node:worker_threads'
-import type { CacheTimes } from './caching.ts'
+import type { CacheTimes, MountManner } from './caching.ts'
 import { EngineFigures } from './figures.ts'
 import type {
   EngineCommand,
@@ -38,10 +38,12 @@ export class EngineError extends Error {
 }
 
 export interface EngineOptions {
+  /** How many: one, if the volume is written. */
   readonly threads: number
   readonly volume: VolumeToMount
   readonly times: CacheTimes
-  readonly checksPermissions: boolean
+  readonly manner: MountManner
+  readonly yieldsClaim: boolean
   readonly note: (text: string) => void
   /** Has the kernel send a request to one of the threads, where the doorbell can't. */
   readonly ask: () => void
@@ -62,7 +64,7 @@ export class EngineThreads {
 
   /** Starts the threads. They open nothing before `open`, except for the first. */
   constructor(options: EngineOptions) {
-    const { threads, volume, times, checksPermissions } = options
+    const { threads, volume, times, manner, yieldsClaim } = options
     this.memory = { ...newSessionMemory(threads), figures: EngineFigures.memoryFor(threads) }
     this.doorbell = new Doorbell(this.memory.doorbell)
     this.ask = options.ask
@@ -74,7 +76,8 @@ export class EngineThreads {
         threads,
         volume: seat === 0 ? volume : withoutPassphrase,
         times,
-        checksPermissions,
+        manner,
+        yieldsClaim,
         memory: this.memory,
         registry: registry.place,
         threadId: registry.reserve(),
@@ -110,7 +113,21 @@ export class EngineThreads {
     return connection
   }
 
-  /** Ends the threads of a mount that came to nothing: they wait for messages, and nothing is in the way. */
+  /** Has the first thread give up the claim on the block device. Throws EngineError. */
+  async yieldClaim(): Promise<void> {
+    const [first] = this.threads
+    const yielded = first.hear('yielded')
+    first.tell({ kind: 'yield' })
+    await this.unlessFailed(yielded)
+  }
+
+  /** Closes the volume of a mount that came to nothing: the threads wait for messages. Throws EngineError. */
+  async close(): Promise<void> {
+    for (const thread of this.threads) thread.tell({ kind: 'close' })
+    await this.end
+  }
+
+  /** Ends the threads of a mount that came to nothing as they are; nothing is written any more. */
   async terminate(): Promise<void> {
     await Promise.all(this.threads.map((thread) => thread.terminate()))
   }

@@ -6,6 +6,7 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import { openEngine, type Engine } from './engine.ts'
 import { errorText, type EngineCommand, type EngineData, type EngineMessage, type EngineShare } from './messages.ts'
+import { openWritingEngine } from './writing-engine.ts'
 
 if (isMainThread || parentPort === null) throw new Error('this file is the code of a thread')
 const parent = parentPort
@@ -14,31 +15,34 @@ let engine: Engine | undefined
 
 const tell = (message: EngineMessage): void => parent.postMessage(message)
 
-/** Does a piece of work. If it fails, so does the engine, and the thread ends. */
+/** Does a piece of work. If it fails, so does the engine: nothing is written any more, and the thread ends. */
 function attempt(work: () => void): void {
   try {
     work()
   } catch (error) {
     tell({ kind: 'failed', error: errorText(error) })
+    engine?.abandon()
     parent.close()
   }
 }
 
 function open(share?: EngineShare): void {
-  engine = openEngine(data, share, tell)
+  engine = data.manner.isWritable ? openWritingEngine(data, tell) : openEngine(data, share, tell)
   tell({ kind: 'opened', share: engine.share })
 }
 
 parent.on('message', (command: EngineCommand) =>
   attempt(() => {
-    if (command.kind === 'open') {
-      open(command.share)
-      return
+    if (command.kind === 'open') open(command.share)
+    else if (command.kind === 'yield') {
+      engine?.yieldClaim()
+      tell({ kind: 'yielded' })
+    } else {
+      if (command.kind === 'serve') engine?.serve(command.fd, command.agreed)
+      engine?.close()
+      tell({ kind: 'ended' })
+      parent.close()
     }
-    engine?.serve(command.fd, command.agreed)
-    engine?.close()
-    tell({ kind: 'ended' })
-    parent.close()
   }),
 )
 if (data.seat === 0) attempt(() => open())

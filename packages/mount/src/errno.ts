@@ -6,14 +6,21 @@ import { CodecError } from '@cowherd/kernel-lib'
 import { DeviceError } from '@cowherd/shim'
 
 const ERRNO: Readonly<Record<ErrorCode, ErrnoName>> = {
+  EPERM: 'EPERM',
   EACCES: 'EACCES',
   EINVAL: 'EINVAL',
   EIO: 'EIO',
   ENOENT: 'ENOENT',
+  EEXIST: 'EEXIST',
   ENOSPC: 'ENOSPC',
   ENODATA: 'ENODATA',
   ENOTDIR: 'ENOTDIR',
   EISDIR: 'EISDIR',
+  ENOTEMPTY: 'ENOTEMPTY',
+  EXDEV: 'EXDEV',
+  EMLINK: 'EMLINK',
+  EFBIG: 'EFBIG',
+  ERANGE: 'ERANGE',
   ELOOP: 'ELOOP',
   ENAMETOOLONG: 'ENAMETOOLONG',
   EROFS: 'EROFS',

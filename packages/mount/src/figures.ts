@@ -2,7 +2,7 @@
  * Figures that each thread of the engine tells of itself, in shared memory: it writes them before it waits for a request, so that nobody has
  * to ask it. A row belongs to one thread, which alone writes it; who looks may see figures of two moments.
  *
- *     row: open files | open directories | the node cache: nodes | bytes | hits | misses | evictions | -
+ *     row: open files | open directories | the node cache: nodes | bytes | hits | misses | evictions | when something was changed
  */
 
 import type { CacheState } from '@cowherd/db'
@@ -21,6 +21,7 @@ const BYTES = 3
 const HITS = 4
 const MISSES = 5
 const EVICTIONS = 6
+const CHANGED_MS = 7
 
 export class EngineFigures {
   private readonly numbers: Float64Array
@@ -35,8 +36,11 @@ export class EngineFigures {
     return new SharedArrayBuffer(8 * ROW_NUMBERS * threads)
   }
 
-  /** Writes what the thread of that number has open, and what it knows of the node cache. */
-  tell(seat: number, handles: OpenHandles, cache: CacheState): void {
+  /**
+   * Writes what the thread of that number has open, what it knows of the node cache, and when it changed something last (milliseconds of
+   * Unix time, 0 for never).
+   */
+  tell(seat: number, handles: OpenHandles, cache: CacheState, changedMs = 0): void {
     const { numbers } = this
     const at = ROW_NUMBERS * seat
     numbers[at + FILES] = handles.files
@@ -46,6 +50,12 @@ export class EngineFigures {
     numbers[at + HITS] = cache.hits
     numbers[at + MISSES] = cache.misses
     numbers[at + EVICTIONS] = cache.evictions
+    numbers[at + CHANGED_MS] = changedMs
+  }
+
+  /** When something was changed last, milliseconds of Unix time; 0 if nothing was. By the one thread that writes, which is the first. */
+  get changedMs(): number {
+    return this.numbers[CHANGED_MS]
   }
 
   handlesOf(seat: number): OpenHandles {

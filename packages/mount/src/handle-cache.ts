@@ -14,14 +14,16 @@ interface Kept<T> {
 export class HandleCache<T> {
   private readonly limit: number
   private readonly make: (node: number) => T
+  private readonly close: (value: T) => void
   private readonly kept = new Map<number, Kept<T>>()
   private lastNode = 0
   private last: Kept<T> | undefined
 
-  /** `make` opens what belongs to a node; `limit` bounds how many are kept. */
-  constructor(limit: number, make: (node: number) => T) {
+  /** `make` opens what belongs to a node, `close` gives it up; `limit` bounds how many are kept. */
+  constructor(limit: number, make: (node: number) => T, close: (value: T) => void = () => undefined) {
     this.limit = limit
     this.make = make
+    this.close = close
   }
 
   get size(): number {
@@ -36,6 +38,7 @@ export class HandleCache<T> {
     if (present !== undefined) kept.delete(node)
     else if (kept.size >= this.limit) this.dropOldest()
     const isRight = present?.generation === generation
+    if (present !== undefined && !isRight) this.close(present.value)
     const found = isRight ? present : { generation, value: this.make(node) }
     kept.set(node, found) // at the end: the oldest are first
     this.lastNode = node
@@ -45,8 +48,19 @@ export class HandleCache<T> {
 
   /** Gives up what belongs to a node, which may come to stand for another file. */
   drop(node: number): void {
-    if (!this.kept.delete(node)) return
+    const present = this.kept.get(node)
+    if (present === undefined) return
+    this.kept.delete(node)
     if (this.lastNode === node) this.last = undefined
+    this.close(present.value)
+  }
+
+  /** Gives up all. */
+  clear(): void {
+    if (this.kept.size === 0) return
+    this.last = undefined
+    for (const { value } of this.kept.values()) this.close(value)
+    this.kept.clear()
   }
 
   private dropOldest(): void {

@@ -3,7 +3,7 @@
 import type { OpenOptions, SharedVolume } from '@cowherd/db'
 import type { Connection, NodeTableDescriptor, SessionMemory } from '@cowherd/fuse'
 import type { SharedPlace } from '@cowherd/shim'
-import type { CacheTimes } from './caching.ts'
+import type { CacheTimes, MountManner } from './caching.ts'
 
 /** How the engine opens the volume. */
 export interface VolumeToMount {
@@ -18,6 +18,8 @@ export interface VolumeToMount {
   readonly cacheBytes?: number
   /** The subvolume to mount: its path from the root, or its id. */
   readonly subvolume?: number | string
+  /** Of a volume that is written: after how many milliseconds at most what was done is on stable storage; left out: as the volume says. */
+  readonly journalFlushDelayMs?: number
 }
 
 /** What a thread of the engine is started with. */
@@ -27,7 +29,9 @@ export interface EngineData {
   readonly threads: number
   readonly volume: VolumeToMount
   readonly times: CacheTimes
-  readonly checksPermissions: boolean
+  readonly manner: MountManner
+  /** Of a volume that is written: the claim on its block device is going to be given up for a mount. */
+  readonly yieldsClaim: boolean
   readonly memory: EngineMemory
   /** The registry of the engine's threads, and its seat there. */
   readonly registry: SharedPlace
@@ -44,6 +48,8 @@ export interface EngineShare {
   /** Undefined if there are no others. */
   readonly volume: SharedVolume | undefined
   readonly nodes: NodeTableDescriptor
+  /** How often a volume that is written wants to be worked on in the background, in milliseconds; undefined if it is only read. */
+  readonly workMs?: number
 }
 
 /** To a thread of the engine, one after the other. */
@@ -52,6 +58,10 @@ export type EngineCommand =
   | { readonly kind: 'open'; readonly share: EngineShare }
   /** `fd`: the mounted /dev/fuse. `agreed`: what the first agreed on with the kernel, for the others. */
   | { readonly kind: 'serve'; readonly fd: number; readonly agreed?: Connection }
+  /** Gives up the claim on the block device, which the kernel is to take. */
+  | { readonly kind: 'yield' }
+  /** Ends it before it has served. */
+  | { readonly kind: 'close' }
 
 /** An error on its way between threads, which keep no classes. */
 export interface ErrorText {
@@ -63,6 +73,7 @@ export interface ErrorText {
 
 export type EngineMessage =
   | { readonly kind: 'opened'; readonly share: EngineShare }
+  | { readonly kind: 'yielded' }
   | { readonly kind: 'ready'; readonly connection: Connection }
   | { readonly kind: 'note'; readonly text: string }
   | { readonly kind: 'ended' }

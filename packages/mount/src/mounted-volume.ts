@@ -1,37 +1,18 @@
 /**
- * A mounted volume, as the main thread of its process sees it: has the engine open the volume, mounts, looks into the running mount, unmounts.
- * The main thread never touches the mount itself, and stays free for signals and timers.
+ * A mounted volume, as the main thread of its process sees it: looks into the running mount, wakes the engine, unmounts. The main thread never
+ * touches the mount itself, and stays free for signals and timers.
  *
  * However it ends, nobody is left waiting: when the engine fails, the mount is taken away and the connection to the kernel closed, so that
  * callers get errors.
  */
 
-import { findMount, MountError, mountFuse, NodeTable, RequestTable, Statistics, unmount } from '@cowherd/fuse'
+import { findMount, MountError, NodeTable, RequestTable, Statistics, unmount } from '@cowherd/fuse'
 import type { Connection, MountEntry, OpenRequest, OperationStatistics } from '@cowherd/fuse'
 import type { CacheState } from '@cowherd/db'
-import { closeSync, statfs } from 'node:fs'
-import { READ_ONLY_TIMES, type CacheTimes } from './caching.ts'
-import { EngineThreads } from './engine-threads.ts'
+import { closeSync } from 'node:fs'
+import type { EngineThreads } from './engine-threads.ts'
 import { EngineFigures, type OpenHandles } from './figures.ts'
-import type { EngineShare, VolumeToMount } from './messages.ts'
-import { raiseReadAhead } from './read-ahead.ts'
-
-export interface MountVolumeOptions {
-  readonly volume: VolumeToMount
-  /** Where to mount it. */
-  readonly directory: string
-  /** How /proc/mounts names the volume. */
-  readonly source: string
-  /** Options for the kernel: `ro`, `noatime`, `allow_other`, `default_permissions`, ... Reading only for now: `ro` is always set. */
-  readonly kernelOptions?: readonly string[]
-  readonly times?: Partial<CacheTimes>
-  /** How many threads serve it, 1 to 64; 1 if left out. */
-  readonly threads?: number
-  /** Called when the volume is open and about to be mounted: from here on the process should not end without unmounting. */
-  readonly mounting?: () => void
-  /** Told of what is worth knowing, before and while the volume is mounted. One sentence each. */
-  readonly note?: (text: string) => void
-}
+import type { EngineShare } from './messages.ts'
 
 /** What the engine is at. */
 export interface EngineState {
@@ -63,61 +44,31 @@ export interface Inspection {
   readonly memoryBytes: { readonly resident: number; readonly heap: number; readonly shared: number }
 }
 
-const SUBTYPE = 'cowherd'
-const READ_AHEAD_BYTES = 1 << 20
-const THREADS_MAX = 64
 /** How often the doorbell is rung again for those who didn't come, and after what time. */
 const RINGS_MAX = 20
 const RING_MS = 10
+/** For how long after the last change the engine is woken again and again: by then all is written out that is going to be. */
+const RESTLESS_MS = 60_000
 
-/**
- * Mounts a volume. Resolves when the mount answers.
- * @throws EngineError if the volume can't be opened, MountError if it can't be mounted, RangeError for a wrong number of threads
- */
-export async function mountVolume(options: MountVolumeOptions): Promise<MountedVolume> {
-  const { threads = 1, directory } = options
-  if (!(Number.isInteger(threads) && threads >= 1 && threads <= THREADS_MAX)) {
-    throw new RangeError(`${threads} threads where 1 to ${THREADS_MAX} are possible`)
-  }
-  const kernelOptions = [...new Set(['ro', ...(options.kernelOptions ?? [])])]
-  const engine = new EngineThreads({
-    threads,
-    volume: options.volume,
-    times: { ...READ_ONLY_TIMES, ...options.times },
-    checksPermissions: kernelOptions.includes('default_permissions'),
-    note: options.note ?? (() => undefined),
-    ask: asking(directory),
-  })
-  const share = await engine.open()
-  options.mounting?.()
-  let fd: number
-  try {
-    fd = mountFuse(directory, { source: options.source, subtype: SUBTYPE, options: kernelOptions })
-  } catch (error) {
-    await engine.terminate()
-    throw error
-  }
-  const ready = engine.serve(fd)
-  const mounted = new MountedVolume(options, fd, engine, share, ready)
-  await ready
-  raiseReadAhead(directory, READ_AHEAD_BYTES)
-  return mounted
-}
-
-/** What sends the kernel's request for statfs(2) to the mount on `directory`, one at a time. Any request wakes one of its threads. */
-function asking(directory: string): () => void {
-  let isAsking = false
-  return () => {
-    if (isAsking) return
-    isAsking = true
-    statfs(directory, () => (isAsking = false))
-  }
+/** What a mount consists of. */
+export interface MountParts {
+  readonly directory: string
+  readonly source: string
+  /** The mounted device; closed at the end. */
+  readonly fd: number
+  readonly engine: EngineThreads
+  readonly share: EngineShare
+  readonly ready: Promise<Connection | undefined>
+  /** Sends the kernel's request for statfs(2) to the mount. */
+  readonly ask: () => void
 }
 
 export class MountedVolume {
   readonly directory: string
   /** Resolves when the mount is gone and the volume closed; rejects (EngineError) when the engine failed, and the mount is taken away. */
   readonly ended: Promise<EngineState>
+  /** Whether it can be written. */
+  readonly isWritable: boolean
   private readonly source: string
   private readonly fd: number
   private readonly engine: EngineThreads
@@ -132,21 +83,17 @@ export class MountedVolume {
   private isRinging = false
 
   /** @internal */
-  constructor(
-    options: MountVolumeOptions,
-    fd: number,
-    engine: EngineThreads,
-    share: EngineShare,
-    ready: Promise<Connection | undefined>,
-  ) {
-    this.directory = options.directory
-    this.source = options.source
-    this.ours = findMount(options.directory)
+  constructor({ directory, source, fd, engine, share, ready, ask }: MountParts) {
+    this.directory = directory
+    this.source = source
+    this.ours = findMount(directory)
     this.fd = fd
     this.engine = engine
     this.figures = new EngineFigures(engine.memory.figures)
     this.nodes = new NodeTable(share.nodes)
-    this.ask = asking(options.directory)
+    this.ask = ask
+    this.isWritable = share.workMs !== undefined
+    if (share.workMs !== undefined) this.haveWork(share.workMs)
     this.ended = this.untilEnd()
     this.ended.catch(() => undefined) // whoever cares awaits it
     ready.then(
@@ -181,6 +128,15 @@ export class MountedVolume {
     this.isRinging = true
     if (!this.engine.doorbell.ring(this.fd)) this.ask()
     this.ringAgain(RINGS_MAX)
+  }
+
+  /** Has the engine come by its work in the background, every so many milliseconds, as long as there may be some. */
+  private haveWork(workMs: number): void {
+    const timer = setInterval(() => {
+      if (!this.isServed) clearInterval(timer)
+      else if (Date.now() - this.figures.changedMs < RESTLESS_MS) this.wake()
+    }, workMs)
+    timer.unref()
   }
 
   private ringAgain(rings: number): void {

@@ -7,8 +7,9 @@ import { writeFileSync } from 'node:fs'
 export function raiseReadAhead(directory: string, bytes: number): void {
   const entry = findMount(directory)
   if (entry === undefined) return
+  const suffix = entry.type.startsWith('fuseblk') ? '-fuseblk' : '' // the number is the block device's own
   try {
-    writeFileSync(`/sys/class/bdi/${entry.major}:${entry.minor}/read_ahead_kb`, `${bytes >> 10}\n`)
+    writeFileSync(`/sys/class/bdi/${entry.major}:${entry.minor}${suffix}/read_ahead_kb`, `${bytes >> 10}\n`)
   } catch {
     // not root, or no sysfs: reading is slower, and right all the same
   }

@@ -1,6 +1,6 @@
 /**
  * The filesystem of a volume as operations of FUSE: nodes stand for files of subvolumes, and what the kernel asks of a node is asked of
- * `FileSystem`. Read only so far; the kernel refuses the rest by itself.
+ * `FileSystem`. These are the operations that read; those that write are in `writing-operations.ts`.
  *
  * Everything that a request needs is made once and used again. Each thread that serves has operations of its own; the table of nodes is all
  * that they share. A listing that one has begun may be continued by another: where it goes on is told by the offset alone.
@@ -27,21 +27,21 @@ const DIRECTORIES_KEPT = 64
 const OPTION_PREFIX = encodeUtf8('bcachefs')
 
 export class VolumeOperations implements Operations {
-  private readonly nodes: NodeTable
-  private readonly fs: FileSystem
-  private readonly times: CacheTimes
+  protected readonly nodes: NodeTable
+  protected readonly fs: FileSystem
+  protected readonly times: CacheTimes
   private readonly blockBytes: number
-  private readonly inode: Inode
+  protected readonly inode: Inode
   private readonly ref = new NodeRef()
-  private readonly target = new NodeRef()
-  private readonly found = new Entry()
+  protected readonly target = new NodeRef()
+  protected readonly found = new Entry()
   private readonly absent = new Entry()
-  private readonly files: HandleCache<OpenFile>
-  private readonly directories: HandleCache<DirectoryReader>
+  protected readonly files: HandleCache<OpenFile>
+  protected readonly directories: HandleCache<DirectoryReader>
   /** Nodes that the listing being built gives to the kernel. */
   private readonly given: number[] = []
   private room: FilesystemRoom | undefined
-  private readonly rememberFile: (node: number) => void
+  protected readonly rememberFile: (node: number) => void
 
   /**
    * `nodes` has the root of `fs` as its root: words are its subvolume and its inode number. `rememberFile` is told of regular files that the
@@ -62,8 +62,10 @@ export class VolumeOperations implements Operations {
     this.found.entrySeconds = times.entrySeconds
     this.found.attrSeconds = times.attrSeconds
     this.absent.entrySeconds = times.negativeSeconds
-    this.files = new HandleCache(FILES_KEPT, (node) =>
-      fs.open(this.fileOf(node), { toString: () => this.nameOf(node) }),
+    this.files = new HandleCache(
+      FILES_KEPT,
+      (node) => fs.open(this.fileOf(node), { toString: () => this.nameOf(node) }),
+      (file) => file.close(),
     )
     this.directories = new HandleCache(DIRECTORIES_KEPT, (node) => fs.openDirectory(this.fileOf(node)))
   }
@@ -98,13 +100,13 @@ export class VolumeOperations implements Operations {
   getattr(request: Request, node: number): void {
     const attributes = this.attributesOf(node)
     if (attributes === undefined) request.error('ESTALE')
-    else request.attributes(attributes, this.times.attrSeconds)
+    else request.attributes(attributes, this.found.attrSeconds)
   }
 
   statx(request: Request, node: number): void {
     const attributes = this.attributesOf(node)
     if (attributes === undefined) request.error('ESTALE')
-    else request.statx(attributes, this.times.attrSeconds)
+    else request.statx(attributes, this.found.attrSeconds)
   }
 
   readlink(request: Request, node: number): void {
@@ -188,16 +190,16 @@ export class VolumeOperations implements Operations {
     request.xattr(Uint8Array.from(names), size)
   }
 
-  private fileAt(node: number): OpenFile {
+  protected fileAt(node: number): OpenFile {
     return this.files.get(node, this.nodes.generation(node))
   }
 
-  private directoryAt(node: number): DirectoryReader {
+  protected directoryAt(node: number): DirectoryReader {
     return this.directories.get(node, this.nodes.generation(node))
   }
 
   /** The file that a node stands for; the same object each time. */
-  private fileOf(node: number): NodeRef {
+  protected fileOf(node: number): NodeRef {
     const { nodes } = this
     return this.ref.set(nodes.word(node, 0), nodes.word(node, 1), nodes.word(node, 2))
   }
@@ -217,20 +219,25 @@ export class VolumeOperations implements Operations {
 
   private attributesOf(node: number): Attributes | undefined {
     if (!this.nodes.has(node)) return undefined
-    const { inode, found } = this
     const ref = this.fileOf(node)
-    this.fs.getattr(ref, inode)
-    fillAttributes(found.attributes, ref, inode, this.blockBytes)
-    return found.attributes
+    this.fs.getattr(ref, this.inode)
+    return this.shown(ref)
+  }
+
+  /** The attributes of a file whose inode was read, and for how long they hold: `found` has both, the same object each time. */
+  protected shown(ref: Readonly<NodeRef>): Attributes {
+    const { attributes } = this.found
+    fillAttributes(attributes, ref, this.inode, this.blockBytes)
+    return attributes
   }
 
   /** Fills the entry from `target` and the inode that was read, and counts a lookup. Returns the node. */
-  private fill(target: Readonly<NodeRef>): number {
+  protected fill(target: Readonly<NodeRef>): number {
     const { found, nodes } = this
     const node = nodes.retain(target.subvolume, target.inodeHi, target.inodeLo)
     found.node = node
     found.generation = nodes.generation(node)
-    fillAttributes(found.attributes, target, this.inode, this.blockBytes)
+    this.shown(target)
     return node
   }
 
@@ -282,7 +289,7 @@ export class VolumeOperations implements Operations {
     return value
   }
 
-  private roomOf(): FilesystemRoom {
+  protected roomOf(): FilesystemRoom {
     const space = this.fs.space()
     const blockSectors = this.blockBytes / SECTOR
     return {

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import {
   closeSync,
   fstatSync,
+  ftruncateSync,
   lstatSync,
   mkdtempSync,
   openSync,
@@ -74,6 +75,27 @@ describe.skipIf(native === undefined)('native calls', () => {
       expect(shown).toContain('user.binary=0x0001ff')
       expect(shown).toContain('user.empty')
     }
+    expect(native.listXattrs(bytes(file)).sort(Buffer.compare)).toEqual([bytes('user.binary'), bytes('user.empty')])
+    expect(native.getXattr(bytes(file), bytes('user.binary'))).toEqual(new Uint8Array([0, 1, 255]))
+    expect(native.getXattr(bytes(file), bytes('user.empty'))).toEqual(new Uint8Array(0))
+    expect(native.getXattr(bytes(file), bytes('user.none'))).toBeUndefined()
+    expect(() => native.listXattrs(bytes(`${file}.none`))).toThrow('ENOENT')
+    symlinkSync('file', join(folder, 'link'))
+    expect(native.listXattrs(bytes(join(folder, 'link')))).toEqual([])
+  })
+
+  test('data and holes', () => {
+    const file = join(folder, 'file')
+    const fd = openSync(file, 'w+')
+    const MIB = 1 << 20
+    ftruncateSync(fd, 4 * MIB)
+    expect(native.nextHole(fd, 0)).toBe(0)
+    writeSync(fd, new Uint8Array(MIB).fill(1), 0, MIB, MIB)
+    expect([native.nextData(fd, 0), native.nextHole(fd, MIB)]).toEqual([MIB, 2 * MIB])
+    expect([native.nextData(fd, MIB + 5), native.nextData(fd, 2 * MIB)]).toEqual([MIB + 5, undefined])
+    expect(native.nextHole(fd, 3 * MIB)).toBe(3 * MIB)
+    expect(native.nextData(fd, 4 * MIB)).toBeUndefined()
+    closeSync(fd)
   })
 
   test('fifos and, as root, device nodes with large numbers', () => {

@@ -6,8 +6,8 @@
  * variable COWHERD_NO_KOFFI=1, and each function is bound when first called, so that a C library without one of them
  * still serves the rest. Calls are synchronous. Paths are bytes without NUL, since names on a volume need not be UTF-8.
  *
- * Sources: flock(2), fcntl(2), lsetxattr(2), mknod(2), utimensat(2), fallocate(2), linux/fs.h, socketpair(2), unix(7), cmsg(3), and
- * setxattr(2) of macOS.
+ * Sources: flock(2), fcntl(2), lsetxattr(2), llistxattr(2), lgetxattr(2), lseek(2), mknod(2), utimensat(2), fallocate(2), linux/fs.h,
+ * socketpair(2), unix(7), cmsg(3), and setxattr(2), listxattr(2), getxattr(2), lseek(2) of macOS.
  */
 
 import { createRequire } from 'node:module'
@@ -44,6 +44,17 @@ export interface Native {
   isOpenForWriting(fd: number): boolean | undefined
   /** Sets one extended attribute of `path` itself, not of what a symbolic link there points to. Throws NativeError. */
   setXattr(path: Uint8Array, name: string, value: Uint8Array): void
+  /** The names of the extended attributes of `path` itself, in memory of their own. Throws NativeError, EOPNOTSUPP where there can be none. */
+  listXattrs(path: Uint8Array): Uint8Array[]
+  /** The value of one extended attribute of `path` itself, in memory of its own; undefined if there is none. Throws NativeError. */
+  getXattr(path: Uint8Array, name: Uint8Array): Uint8Array | undefined
+  /**
+   * Where the next data of an open file begins, at `offset` or behind it; undefined if only a hole is left. Moves the descriptor's position. Throws
+   * NativeError, EINVAL where that can't be told.
+   */
+  nextData(fd: number, offset: number): number | undefined
+  /** Where the next hole of an open file begins, at `offset` or behind it; the end of the file is one. As `nextData`. */
+  nextHole(fd: number, offset: number): number
   /** Makes a device node, fifo or socket; `mode` holds type and permissions (the umask applies). Throws NativeError. */
   mknod(path: Uint8Array, mode: number, major: number, minor: number): void
   /** Sets the times of `path` itself. Throws NativeError. */
@@ -95,6 +106,10 @@ const SOCK_CLOEXEC = 0o2000000
 const MSG_CMSG_CLOEXEC = 0x40000000
 const SOL_SOCKET = 1
 const SCM_RIGHTS = 1
+const SEEK_HOLE = process.platform === 'darwin' ? 3 : 4
+const SEEK_DATA = process.platform === 'darwin' ? 4 : 3
+/** Linux has no longer list of names, and no longer value. */
+const XATTR_BYTES_MAX = 65536
 
 type NativeCall = (...values: unknown[]) => number
 
@@ -123,10 +138,10 @@ function bind(): Native | undefined {
     }
     return found(...values)
   }
-  const check = (prototype: string, ...values: unknown[]): void => {
-    if (call(prototype, ...values) === -1) {
-      throw new NativeError(getSystemErrorName(-koffi.errno()), syscallName(prototype))
-    }
+  const check = (prototype: string, ...values: unknown[]): number => {
+    const result = call(prototype, ...values)
+    if (result === -1) throw new NativeError(getSystemErrorName(-koffi.errno()), syscallName(prototype))
+    return result
   }
   const fcntl = (fd: number, operation: number, value: number): number =>
     call('int fcntl(int fd, int op, ...)', fd, operation, 'int', value)
@@ -147,6 +162,10 @@ function bind(): Native | undefined {
     timesNarrow.set([atimeSeconds, atimeNanoseconds, mtimeSeconds, mtimeNanoseconds])
     return timesNarrow
   }
+
+  const seek = (fd: number, offset: number, whence: number): number =>
+    check(`int64_t ${wide ? 'lseek' : 'lseek64'}(int fd, int64_t offset, int whence)`, fd, offset, whence)
+  let xattrBytes: Uint8Array | undefined
 
   return {
     flock(fd, kind) {
@@ -179,6 +198,42 @@ function bind(): Native | undefined {
       }
       const prototype = 'int lsetxattr(const void *path, const char *name, const void *value, size_t size, int flags)'
       check(prototype, text, name, value, value.length, 0)
+    },
+    listXattrs(path) {
+      xattrBytes ??= new Uint8Array(XATTR_BYTES_MAX)
+      const text = cString(path)
+      const length = mac
+        ? check(
+            'intptr_t listxattr(const void *path, void *list, size_t size, int options)',
+            ...[text, xattrBytes, XATTR_BYTES_MAX, XATTR_NOFOLLOW_MACOS],
+          )
+        : check('intptr_t llistxattr(const void *path, void *list, size_t size)', text, xattrBytes, XATTR_BYTES_MAX)
+      return cStrings(xattrBytes.subarray(0, length))
+    },
+    getXattr(path, name) {
+      xattrBytes ??= new Uint8Array(XATTR_BYTES_MAX)
+      const words = [cString(path), cString(name), xattrBytes, XATTR_BYTES_MAX]
+      const prototype = mac
+        ? 'intptr_t getxattr(const void *path, const void *name, void *value, size_t size, uint32_t position, int options)'
+        : 'intptr_t lgetxattr(const void *path, const void *name, void *value, size_t size)'
+      try {
+        const length = mac ? check(prototype, ...words, 0, XATTR_NOFOLLOW_MACOS) : check(prototype, ...words)
+        return xattrBytes.slice(0, length)
+      } catch (error) {
+        if (error instanceof NativeError && NO_ATTRIBUTE.has(error.code)) return undefined
+        throw error
+      }
+    },
+    nextData(fd, offset) {
+      try {
+        return seek(fd, offset, SEEK_DATA)
+      } catch (error) {
+        if (error instanceof NativeError && error.code === 'ENXIO') return undefined
+        throw error
+      }
+    },
+    nextHole(fd, offset) {
+      return seek(fd, offset, SEEK_HOLE)
     },
     mknod(path, mode, major, minor) {
       if (mac) {
@@ -247,6 +302,21 @@ function bind(): Native | undefined {
       return int(control + word + 8)
     },
   }
+}
+
+/** How systems say that an attribute is not there. */
+const NO_ATTRIBUTE: ReadonlySet<string> = new Set(['ENODATA', 'ENOATTR'])
+
+/** The strings of which each ends with a NUL, in memory of their own. */
+function cStrings(bytes: Uint8Array): Uint8Array[] {
+  const found: Uint8Array[] = []
+  for (let start = 0; start < bytes.length;) {
+    const end = bytes.indexOf(0, start)
+    if (end < 0) break
+    found.push(bytes.slice(start, end))
+    start = end + 1
+  }
+  return found
 }
 
 /** `path` with the NUL that ends a C string. */

@@ -29,6 +29,11 @@ export interface OpenWritableStoreOptions extends LockOptions {
    * the filesystem can't.
    */
   readonly direct?: boolean
+  /**
+   * Of a block device: told how to give up the claim, so that the kernel can take it, for a mount that stands for the device. What is
+   * discarded must have been flushed then.
+   */
+  readonly claimed?: (release: () => void) => void
 }
 
 /**
@@ -44,6 +49,7 @@ export function openWritableStore(path: string, options: OpenWritableStoreOption
   const { fd: lockedFd, stat, size } = openPath(path, constants.O_RDWR | direct)
   const open: number[] = [lockedFd]
   try {
+    refuseReadOnly(path, stat)
     const alignment = isDirect ? alignmentOf(stat) : 1
     if (size % alignment !== 0) {
       throw new DeviceError(
@@ -53,9 +59,11 @@ export function openWritableStore(path: string, options: OpenWritableStoreOption
       )
     }
     const lock = lockDevice(lockedFd, path, 'exclusive', options)
-    const isClaimed = stat.isBlockDevice() && process.platform === 'linux'
-    const fd = isClaimed ? claim(path, constants.O_RDWR | direct, stat) : lockedFd
-    if (isClaimed) open.push(fd)
+    const claims = stat.isBlockDevice() && process.platform === 'linux'
+    const claimFd = claims ? claim(path, constants.O_RDWR | direct, stat) : undefined
+    if (claimFd !== undefined) open.push(claimFd)
+    const fd = options.claimed === undefined ? (claimFd ?? lockedFd) : lockedFd
+    if (claimFd !== undefined) options.claimed?.(() => closeOneOf(open, claimFd))
     const hasThrough = 'O_DSYNC' in constants
     const throughFd = hasThrough ? reopen(path, constants.O_WRONLY | direct | constants.O_DSYNC, stat) : undefined
     if (throughFd !== undefined) open.push(throughFd)
@@ -168,6 +176,12 @@ class FileStore implements WritableBlockDevice {
   }
 }
 
+/** Closes a descriptor before the others, once. */
+function closeOneOf(open: number[], fd: number): void {
+  const at = open.indexOf(fd)
+  if (at >= 0) closeSync(open.splice(at, 1)[0])
+}
+
 /** What direct I/O wants: a device's logical sectors; of a file, whose device isn't known, a page. */
 function alignmentOf(stat: Stats): number {
   if (!stat.isBlockDevice()) return PAGE_BYTES
@@ -184,6 +198,18 @@ function alignmentOf(stat: Stats): number {
 }
 
 const PAGE_BYTES = 4096
+
+/** A block device that can only be read opens for writing all the same, and fails when it is written. */
+function refuseReadOnly(path: string, stat: Stats): void {
+  if (!stat.isBlockDevice() || process.platform !== 'linux') return
+  let state = ''
+  try {
+    state = readFileSync(`/sys/dev/block/${deviceNumber(stat.rdev)}/ro`, 'utf8')
+  } catch {
+    // no sysfs: writing tells
+  }
+  if (state.trim() === '1') throw new DeviceError('EROFS', path, 'the device can only be read')
+}
 
 /**
  * Opens the device once more so that it is claimed, as long as this descriptor is open: neither the kernel nor whoever else asks can use

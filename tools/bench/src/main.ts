@@ -5,9 +5,10 @@
 
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { type Row, tableOf, writeResults } from './row.ts'
+import { type AnyRow, tableOf, writeResults } from './row.ts'
 import { aio } from './sets/aio.ts'
 import { codecs } from './sets/codecs.ts'
+import { database } from './sets/database.ts'
 import { format } from './sets/format.ts'
 import { get } from './sets/get.ts'
 import { hashtable } from './sets/hashtable.ts'
@@ -16,8 +17,8 @@ import { locks } from './sets/locks.ts'
 import { mount } from './sets/mount.ts'
 import { threads } from './sets/threads.ts'
 
-/** Measures a set. `rounds` is how many samples each contender gives. */
-type BenchSet = (rounds: number) => Row[] | Promise<Row[]>
+/** Measures a set. `rounds` is how many samples each contender gives; `isQuick`: there is little time. */
+type BenchSet = (rounds: number, isQuick: boolean) => AnyRow[] | Promise<AnyRow[]>
 
 /** The sets by name. */
 const SETS: ReadonlyMap<string, BenchSet> = new Map<string, BenchSet>([
@@ -30,6 +31,7 @@ const SETS: ReadonlyMap<string, BenchSet> = new Map<string, BenchSet>([
   ['threads', threads],
   ['format', format],
   ['mount', mount],
+  ['database', database],
 ])
 
 const ROUNDS = 21
@@ -40,7 +42,8 @@ if (positionals.length === 0) console.log(`bench SET... [--quick]\nsets: ${[...S
 for (const name of positionals) {
   const set = SETS.get(name)
   if (set === undefined) throw new Error(`no set is called ${name}: there are ${[...SETS.keys()].join(', ')}`)
-  const rows = await set(values.quick === true ? ROUNDS_QUICK : ROUNDS)
+  const isQuick = values.quick === true
+  const rows = await set(isQuick ? ROUNDS_QUICK : ROUNDS, isQuick)
   console.log(tableOf(rows))
   writeResults(fileURLToPath(new URL(`../results/${name}.json`, import.meta.url)), name, rows)
 }

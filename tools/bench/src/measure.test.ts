@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { measure, ofCalls, ofPrinted, ofProcess } from './measure.ts'
+import { figureOf, measure, ofCalls, ofPrinted, ofProcess } from './measure.ts'
 import { ratioToPeer, tableOf } from './row.ts'
 
 test('contenders take turns, the first round does not count, the median does', async () => {
@@ -17,6 +17,8 @@ test('contenders take turns, the first round does not count, the median does', a
     { name: 'a', medianNs: 3, leastNs: 1, samples: 3 },
     { name: 'b', medianNs: 20, leastNs: 10, samples: 3 },
   ])
+  const spent = [7, 9, 8].map((ns) => ({ ns, processorNs: ns / 2 }))
+  expect(figureOf('c', spent)).toEqual({ name: 'c', medianNs: 8, leastNs: 7, samples: 3, processorNs: 4 })
 })
 
 test('functions, programs and whole processes', async () => {
@@ -37,10 +39,21 @@ test('the table compares with the peer', () => {
   expect(row.figures.map((each) => ratioToPeer(row, each))).toEqual([0.5, 1])
   expect(tableOf([row])).toBe(
     [
-      'work  by                time  MB/s  of peer',
-      'copy  ours           2.00 us  2000   0.50 x',
-      '      theirs (peer)  1.00 us  4000   1.00 x',
+      'work  by               takes      per s  MB/s  of peer  of best',
+      'copy  ours           2.00 us    500,000  2000   0.50 x   0.50 x',
+      '      theirs (peer)  1.00 us  1,000,000  4000   1.00 x   1.00 x',
     ].join('\n'),
   )
   expect(tableOf([{ ...row, note: 'on tape' }])).toMatch(/1\.00 x\n\ncopy: on tape$/)
+  const sizes = [
+    { name: 'ours', bytes: 2 ** 20 },
+    { name: 'theirs', bytes: 2 ** 21 },
+  ]
+  expect(tableOf([{ what: 'keep', sizes, peer: 'theirs' }])).toBe(
+    [
+      'work  by               takes  of peer  of best',
+      'keep  ours           1.0 MiB   2.00 x   1.00 x',
+      '      theirs (peer)  2.0 MiB   1.00 x   0.50 x',
+    ].join('\n'),
+  )
 })

@@ -6,10 +6,16 @@
 import { run } from './run.ts'
 
 /** One way to do a piece of work. */
-export interface Contender {
+export interface Contender<Sample extends number | Spent = number | Spent> {
   readonly name: string
   /** Does the work, once or some times, and returns the nanoseconds that once takes. */
-  sample(): number | Promise<number>
+  sample(): Sample | Promise<Sample>
+}
+
+/** What doing the work once took by the clock, and of a processor's time: on a busy machine the second says more. */
+export interface Spent {
+  readonly ns: number
+  readonly processorNs: number
 }
 
 /** What a contender took. */
@@ -18,25 +24,33 @@ export interface Figure {
   readonly medianNs: number
   readonly leastNs: number
   readonly samples: number
+  /** Median of the processor's time, if that was measured. */
+  readonly processorNs?: number
 }
 
 /** Samples all contenders in turn, `rounds` times after one that doesn't count. */
 export async function measure(contenders: readonly Contender[], rounds: number): Promise<Figure[]> {
-  const samples = contenders.map((): number[] => [])
+  const samples = contenders.map((): (number | Spent)[] => [])
   for (let round = 0; round <= rounds; round++) {
     for (const [i, contender] of contenders.entries()) {
-      const ns = await contender.sample()
-      if (round > 0) samples[i].push(ns)
+      const sample = await contender.sample()
+      if (round > 0) samples[i].push(sample)
     }
   }
-  return contenders.map(({ name }, i) => {
-    const sorted = samples[i].sort((a, b) => a - b)
-    return { name, medianNs: sorted[sorted.length >> 1], leastNs: sorted[0], samples: sorted.length }
-  })
+  return contenders.map(({ name }, i) => figureOf(name, samples[i]))
+}
+
+/** What the samples of a contender come to. */
+export function figureOf(name: string, samples: readonly (number | Spent)[]): Figure {
+  const sorted = samples.map((sample) => (typeof sample === 'number' ? sample : sample.ns)).sort((a, b) => a - b)
+  const ofProcessor = samples.flatMap((sample) => (typeof sample === 'number' ? [] : [sample.processorNs]))
+  const figure = { name, medianNs: sorted[sorted.length >> 1], leastNs: sorted[0], samples: sorted.length }
+  if (ofProcessor.length === 0) return figure
+  return { ...figure, processorNs: ofProcessor.sort((a, b) => a - b)[ofProcessor.length >> 1] }
 }
 
 /** A function of this process. It is called as often as fits `sampleMs`, after so many calls that it is compiled. */
-export function ofCalls(name: string, work: () => void, sampleMs = 10): Contender {
+export function ofCalls(name: string, work: () => void, sampleMs = 10): Contender<number> {
   let calls = 0
   return {
     name,
@@ -62,7 +76,7 @@ function warmUp(work: () => void, sampleMs: number): number {
 type Before = () => void | Promise<void>
 
 /** A program that measures itself and prints its nanoseconds. */
-export function ofPrinted(name: string, command: string, args: readonly string[], before?: Before): Contender {
+export function ofPrinted(name: string, command: string, args: readonly string[], before?: Before): Contender<number> {
   return {
     name,
     async sample() {
@@ -73,7 +87,7 @@ export function ofPrinted(name: string, command: string, args: readonly string[]
 }
 
 /** A whole process, from its start to its end; what it prints goes nowhere. */
-export function ofProcess(name: string, command: string, args: readonly string[], before?: Before): Contender {
+export function ofProcess(name: string, command: string, args: readonly string[], before?: Before): Contender<number> {
   return {
     name,
     async sample() {

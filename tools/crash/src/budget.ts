@@ -1,16 +1,21 @@
-/** How much is tried: in CI what is over in some seconds, always the same; COWHERD_SOAK=1: far more, from a new seed that failures print. */
+/**
+ * How much is tried: in CI what is over in some seconds, always the same; COWHERD_SOAK=1: far more, from a new seed that failures print.
+ * COWHERD_SEED makes it the same again.
+ */
 
 const isSoak = process.env['COWHERD_SOAK'] === '1'
 
-export const seed = Number(process.env['SEED'] ?? 1)
+export const seed = Number(process.env['COWHERD_SEED'] ?? (isSoak ? Date.now() % 2 ** 31 : 1))
 /** States tried at each point of a recording. */
 export const statesPerPoint = isSoak ? 200 : 10
 /** Of how many states the real fsck sees one. */
 export const statesPerFsck = isSoak ? 20 : 40
 /** Steps of a database beside its model, and transactions of one whose power is cut. */
 export const modelSteps = isSoak ? 4_000 : 400
-export const cutTransactions = Number(process.env['TRANS'] ?? 150)
+export const cutTransactions = isSoak ? 1_000 : 150
 /** States tried of each database whose power is cut. */
-export const databaseStates = Number(process.env['STATES'] ?? 40)
+export const databaseStates = isSoak ? 3_000 : 30
+/** What is done to a nearly full volume. */
+export const fullLifeSteps = isSoak ? 100_000 : 4_000
 /** How long a test may take that grows with these numbers. */
-export const timeoutMs = 36000000
+export const timeoutMs = isSoak ? 6 * 3_600_000 : 300_000

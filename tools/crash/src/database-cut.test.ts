@@ -28,6 +28,9 @@ import { faultsOf } from './testing.ts'
 const MIB = 2 ** 20
 const KIB = 2 ** 10
 const BTREES = btreesOf(PLAIN)
+/** Flushes that are left out, one at a time, and states tried until the next. */
+const FLUSHES_TRIED = 12
+const STATES_WITHOUT = 10
 
 const SHAPES: Readonly<Record<string, RunShape>> = {
   'small nodes and blocks': { devices: 1, sizeBytes: 16 * MIB, nodeBytes: 64 * KIB, blockBytes: 512, copies: 1 },
@@ -108,12 +111,18 @@ function whole(recording: Recorded): Image[] {
 
 const isClean = (images: readonly Image[]): boolean => openVolume(devicesOf(images), { codecs }).superblock.clean
 
-/** Looks at what a cut left: the keys, and whether recovery keeps them. */
-async function look(workload: Workload, images: readonly Image[], point: number, random: Random, isSampled: boolean) {
+/** Looks at what a cut left as it is. Returns the keys. */
+function recognize(workload: Workload, images: readonly Image[], point: number): Map<string, string> {
   const [least, most] = workload.bounds(point)
   expect(faultsOn(devicesOf(images), true)).toEqual([])
   const keys = keysOn(devicesOf(images), BTREES)
   workload.log.recognize(keys, BTREES, least, most)
+  return keys
+}
+
+/** Looks at what a cut left, and whether recovery keeps it. */
+async function look(workload: Workload, images: readonly Image[], point: number, random: Random, isSampled: boolean) {
+  const keys = recognize(workload, images, point)
   if (isSampled) expect(await faultsOf(images)).toBe('')
 
   const expectSame = (state: readonly Image[], isAfterCut = false): void => {
@@ -165,5 +174,29 @@ describe('a power cut while a database is at work', () => {
     const { recording } = workload
     const flushes = recording.commands.filter(({ kind }) => kind === 'flush').map((_, i) => i)
     await expect(forStates(workload, withoutFlushes(recording, ...flushes), 20)).rejects.toThrow(/^seed \d+, state \d+/)
+  })
+
+  test('is noticed if one flush is forgotten', { timeout: timeoutMs }, () => {
+    const workload = new Workload(SHAPES['blocks of 4 KiB'], 1)
+    workload.run()
+    const { commands } = workload.recording
+    const flushes = commands.flatMap(({ kind }, at) => (kind === 'flush' ? [at] : []))
+    const isNoticed = (which: number, at: number): boolean => {
+      const recorded = withoutFlushes(workload.recording, which)
+      const next = flushes.at(which + 1) ?? commands.length
+      for (let number = 0; number < STATES_WITHOUT; number++) {
+        const random = new Random(seed, which, number)
+        const point = at + random.below(next - at)
+        try {
+          recognize(workload, cut(recorded, point, random), point)
+        } catch {
+          return true
+        }
+      }
+      return false
+    }
+    // Some of them are of no use in this run: nothing was written since the one before that matters.
+    const noticed = flushes.slice(0, FLUSHES_TRIED).filter((at, which) => isNoticed(which, at))
+    expect(noticed.length).toBeGreaterThan(FLUSHES_TRIED / 4)
   })
 })

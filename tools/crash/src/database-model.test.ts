@@ -272,7 +272,6 @@ describe('a full volume', () => {
       let db = openRun(devicesOf(images), seed, round)
       const count = fill(db, model)
       expect(count).toBeGreaterThan(before * 0.9)
-      console.log(count)
       before = count
       if (round === 1) {
         db.flush()

@@ -37,6 +37,9 @@ export interface RunShape {
   readonly isEncrypted?: boolean
 }
 
+/** What chance is for: what comes of it must not come again. */
+const FORMATTING = 1
+const OPENING = 2
 const INODE_TYPES = new Set([8, 23, 29])
 const SNAPSHOT_TYPE = 22
 const SNAPSHOT_TREE_TYPE = 31
@@ -48,7 +51,7 @@ const CACHE_BYTES = 1 << 20
 /** New disks with a volume on them. With `snapshots` it has a tree of three, and no files; else it is as a first start makes it. */
 export function newDisks(shape: RunShape, seed: number, snapshots: boolean): Image[] {
   const images = Array.from({ length: shape.devices }, () => Image.empty(shape.sizeBytes))
-  const random = randomOf(seed, 1)
+  const random = randomOf(seed, FORMATTING)
   makeVolume(
     images.map((image, disk) => ({
       ...{ device: image.device(`disk ${disk}`), blockBytes: shape.blockBytes, bucketBytes: 2 * shape.nodeBytes },
@@ -69,10 +72,10 @@ export function devicesOf(images: readonly Image[]): WritableBlockDevice[] {
   return images.map((image, disk) => image.device(`disk ${disk}`))
 }
 
-/** Opens the database on `devices`; `seed`: of what it makes by chance. */
+/** Opens the database on `devices`; `seed`: of what it makes by chance, never the same twice on the same disks. */
 export function openRun(devices: readonly WritableBlockDevice[], ...seed: readonly number[]): Database {
   return openDatabase(devices, {
-    ...{ codecs, keyTypes: fsKeyTypes, random: randomOf(...seed), cacheBytes: CACHE_BYTES },
+    ...{ codecs, keyTypes: fsKeyTypes, random: randomOf(...seed, OPENING), cacheBytes: CACHE_BYTES },
     nowSeconds: () => 1_800_000_000n,
   })
 }

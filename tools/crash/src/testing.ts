@@ -64,7 +64,11 @@ export function namesOn(devices: readonly BlockDevice[], passphrase = 'cowherd')
 }
 
 /** What a cut does: to the copy that was being written, of which there are others, and to what nobody had asked to flush. */
-const OF_CUTS = [/ error reading default superblock: /, /^dropped unflushed entries \d+-\d+$/]
+const OF_CUTS = [
+  / error reading default superblock: /,
+  /: journal checksum error, type /,
+  /^dropped unflushed entries \d+-\d+$/,
+]
 
 /** What the real fsck finds on the images: '' if nothing. */
 export async function faultsOf(images: readonly Image[]): Promise<string> {

@@ -35,6 +35,7 @@ const SECTOR = 512
 /** A flag in the second byte of keys in memory. */
 const NEEDS_WHITEOUT = 0x80
 const MIN_KEY_AT = (KEY_BYTES + BtreePtrV2.offsets.minKey) / 4
+const SEQ_AT = KEY_BYTES + BtreePtrV2.offsets.seq
 const SECTORS_WRITTEN_AT = KEY_BYTES + BtreePtrV2.offsets.sectorsWritten
 
 export class NodeCheck {
@@ -45,6 +46,8 @@ export class NodeCheck {
   private readonly pointers = new ExtentPointers()
   private readonly expected = new Uint32Array(5)
   private readonly end = new Uint32Array(5)
+  /** By the number that a node was given when it was made: which one has it. */
+  private readonly seqs = new Map<bigint, string>()
 
   constructor(volume: Volume, rules: KeyRules, faults: Faults, newestSeq: number) {
     this.volume = volume
@@ -88,6 +91,7 @@ export class NodeCheck {
     if (fault !== undefined) this.faults.add(place, fault)
     if (key.size !== 0 || key.version !== 0n)
       this.faults.add(place, `its pointer has size ${key.size}, version ${key.version}`)
+    this.checkNumber(place, key.view.getBigUint64(SEQ_AT, true))
     const sectors = key.view.getUint16(SECTORS_WRITTEN_AT, true)
     if (sectors === 0 || sectors % shape.blockSectors !== 0 || sectors > shape.btreeNodeSectors) {
       this.faults.add(place, `${sectors} sectors written`)
@@ -103,6 +107,14 @@ export class NodeCheck {
       if (!(error instanceof VolumeError || error instanceof DeviceError)) throw error
       this.faults.add(place, error.message)
     }
+  }
+
+  /** The real tools find nodes in memory by their numbers: no two may have the same. */
+  private checkNumber(place: string, seq: bigint): void {
+    const other = this.seqs.get(seq)
+    if (seq === 0n) this.faults.add(place, 'has no number')
+    else if (other !== undefined) this.faults.add(place, `has the number 0x${seq.toString(16)}, as ${other} has`)
+    this.seqs.set(seq, place)
   }
 
   /** Where a search for lost nodes would look for it. */

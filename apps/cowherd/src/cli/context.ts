@@ -4,9 +4,10 @@
  */
 
 import type { Volume } from '@cowherd/db'
-import type { FileSystem } from '@cowherd/fs'
+import type { FileSystem, WritableFileSystem } from '@cowherd/fs'
 import type { BlockDevice } from '@cowherd/shim'
 import { ExitCode } from './exit-code.ts'
+import { Input, standardInput, type InputSource } from './input.ts'
 import { Interruption } from './interruption.ts'
 import type { Output } from './output.ts'
 import { NO_PROGRESS, progressBar, type Progress, type Terminal } from './progress.ts'
@@ -18,6 +19,8 @@ import type { VolumeFlags } from './volume-options.ts'
 export interface Surroundings {
   readonly out: Output
   readonly err: Output
+  /** Left out: the process' own. */
+  readonly input?: InputSource
   /** True if `out` is a terminal. */
   readonly outIsTerminal: boolean
   /** Where progress is drawn: standard error when it is a terminal. */
@@ -74,8 +77,8 @@ export class Context {
     return this.#surroundings.terminal.isTTY === true
   }
 
-  /** A progress bar for `total` bytes of work, on a terminal. */
-  progress(total: number): Progress {
+  /** A progress bar for `total` bytes of work, as far as that is known, on a terminal. */
+  progress(total: number | undefined): Progress {
     this.#progress = progressBar(total, this.#surroundings.terminal)
     return this.#progress
   }
@@ -117,14 +120,33 @@ export class Context {
     return openReading(this, volume, flags, this.#surroundings.tuning)
   }
 
+  /** Opens the filesystem on VOLUME for writing. Signals wait for the next rest from then on. Throws CommandError (exit code 3). */
+  async openWriting(volume: string, flags: VolumeFlags): Promise<WritableFileSystem> {
+    const { openWriting } = await import('./writing.ts')
+    return openWriting(this, volume, flags)
+  }
+
+  /** Standard input. */
+  openInput(): Input {
+    const input = new Input(this.#surroundings.input ?? standardInput(), this.interruption)
+    this.closeLater(input)
+    return input
+  }
+
   /** Has `resource` closed when the command has ended, in reverse order. */
   closeLater(resource: { close(): void }): void {
     this.#open.push(resource)
   }
 
-  /** Closes what was opened. */
+  /** Closes what was opened, in reverse order: all of it, whatever of it fails. Throws the last error. */
   close(): void {
     this.#progress.clear()
-    for (const each of this.#open.splice(0).reverse()) each.close()
+    const last = this.#open.pop()
+    if (last === undefined) return
+    try {
+      last.close()
+    } finally {
+      this.close()
+    }
   }
 }

@@ -70,7 +70,8 @@ export async function findPassphraseOf(
   )
 }
 
-async function passphraseFor(
+/** The passphrase of a volume with these superblocks; undefined if it takes none. Throws CommandError (exit code 3). */
+export async function passphraseFor(
   context: Context,
   volume: string,
   superblocks: readonly db.Superblock[],
@@ -99,7 +100,7 @@ export function openFileSystemOn(volume: db.Volume): fs.FileSystem {
 }
 
 /** Runs `action`; what it throws about devices and volumes is the volume's failure to open. */
-function opening<T>(action: () => T): T {
+export function opening<T>(action: () => T): T {
   try {
     return action()
   } catch (error) {

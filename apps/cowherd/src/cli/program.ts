@@ -21,6 +21,12 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['find', async () => (await import('../commands/find.ts')).registerFind],
   ['get', async () => (await import('../commands/get.ts')).registerGet],
   ['tar', async () => (await import('../commands/tar.ts')).registerTar],
+  ['put', async () => (await import('../commands/put.ts')).registerPut],
+  ['untar', async () => (await import('../commands/untar.ts')).registerUntar],
+  ['rm', async () => (await import('../commands/rm.ts')).registerRm],
+  ['mkdir', async () => (await import('../commands/mkdir.ts')).registerMkdir],
+  ['mv', async () => (await import('../commands/mv.ts')).registerMv],
+  ['ln', async () => (await import('../commands/ln.ts')).registerLn],
   ['manifest', async () => (await import('../commands/manifest.ts')).registerManifest],
   ['show-super', async () => (await import('../commands/show-super.ts')).registerShowSuper],
   ['list', async () => (await import('../commands/list.ts')).registerList],
@@ -47,14 +53,23 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
   } catch (error) {
     return await ending(error, context, surroundings.err)
   } finally {
+    closeAnyway(context)
     context.interruption.unwatch()
+  }
+}
+
+/** Closes what is open still when something else has failed: that is what counts, but nothing is kept quiet. */
+function closeAnyway(context: Context): void {
+  try {
     context.close()
+  } catch (error) {
+    context.note(error instanceof Error ? error.message : 'something that is no error was thrown')
   }
 }
 
 async function parse(argv: readonly string[], context: Context, { out, err }: Surroundings): Promise<void> {
   const program = new Command('cowherd')
-    .description('Makes, reads and mounts bcachefs volumes: image files or block devices, without a driver.')
+    .description('Makes, reads, writes and mounts bcachefs volumes: image files or block devices, without a driver.')
     .usage('COMMAND [OPTIONS] VOLUME ...')
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')

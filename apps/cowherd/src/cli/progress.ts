@@ -25,8 +25,8 @@ export interface Terminal {
 const REDRAW_EVERY_MS = 100
 const CLEAR_LINE = '\r\x1b[K'
 
-/** A bar for `total` bytes on `terminal`, or nothing if that isn't one. */
-export function progressBar(total: number, terminal: Terminal): Progress {
+/** A bar for `total` bytes on `terminal`, or nothing if that isn't one. Where the total isn't known, what is done is shown. */
+export function progressBar(total: number | undefined, terminal: Terminal): Progress {
   if (terminal.isTTY !== true || total === 0) return NO_PROGRESS
   const startedMs = performance.now()
   let done = 0
@@ -39,7 +39,12 @@ export function progressBar(total: number, terminal: Terminal): Progress {
       if (nowMs - drawnMs < REDRAW_EVERY_MS) return
       drawnMs = nowMs
       visible = true
-      terminal.write(CLEAR_LINE + barText(Math.min(done, total), total, nowMs - startedMs, terminal.columns ?? 80))
+      const elapsedMs = nowMs - startedMs
+      const text =
+        total === undefined
+          ? amountText(done, elapsedMs)
+          : barText(Math.min(done, total), total, elapsedMs, terminal.columns ?? 80)
+      terminal.write(CLEAR_LINE + text)
     },
     clear() {
       if (visible) terminal.write(CLEAR_LINE)
@@ -61,6 +66,11 @@ export function barText(value: number, total: number, elapsedMs: number, columns
   if (width < 5) return numbers
   const filled = Math.round(part * width)
   return `[${'='.repeat(filled)}${' '.repeat(width - filled)}] ${numbers}`
+}
+
+/** `1.2 GiB  310 MiB/s` */
+function amountText(value: number, elapsedMs: number): string {
+  return `${sizeText(value)}  ${sizeText(value / Math.max(elapsedMs / 1000, 0.001))}/s`
 }
 
 /** `42 s`, `3 min 20 s`, `2 h 5 min` */

@@ -46,6 +46,18 @@ export function takesVolume(command: Command): Command {
     .option('--passphrase-file <file>', 'file with the passphrase (or set COWHERD_PASSPHRASE)')
 }
 
+/** As `takesVolume`, for a command that writes to it. */
+export function takesVolumeToWrite(command: Command): Command {
+  return command
+    .argument('<volume>', `${VOLUME_ARGUMENT}; all of its devices`)
+    .addOption(
+      new Option('-o, --options <list>', 'mount options: degraded, very_degraded').argParser(
+        (value: string, previous: readonly string[] | undefined) => [...(previous ?? []), value],
+      ),
+    )
+    .option('--passphrase-file <file>', 'file with the passphrase (or set COWHERD_PASSPHRASE)')
+}
+
 /** Most threads that may be asked for. */
 const THREADS_MAX = 32
 
@@ -60,6 +72,15 @@ export function takesThreads(command: Command): Command {
       },
     ),
   )
+}
+
+/** Reads the lists given with `-o` to a command that writes. Throws CommandError for what is for reading only. */
+export function parseWritingOptions(lists: readonly string[] = []): Pick<MountOptions, 'degraded' | 'veryDegraded'> {
+  const options = parseMountOptions(lists)
+  const isAsked = (name: string): boolean => lists.some((list) => list.split(',').includes(name))
+  const forReading = ['norecovery', 'nolock', 'ro', 'nochanges'].find(isAsked)
+  if (forReading === undefined) return options
+  throw new CommandError(ExitCode.usage, `-o ${forReading}: the command writes to the volume`)
 }
 
 /** Reads the lists given with `-o`. Throws CommandError for an option that we don't have. */

@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { findMount } from '@cowherd/fuse'
+import { findMount, isFuse } from '@cowherd/fuse'
 import type { Inspection } from '@cowherd/mount'
 import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
@@ -25,7 +25,7 @@ export function registerDebug(program: Command, context: Context): void {
 
 async function debug(context: Context, directory: string, json: boolean): Promise<void> {
   const entry = findMount(directory)
-  if (entry?.type !== 'fuse.cowherd')
+  if (entry === undefined || !isFuse(entry, 'cowherd'))
     throw new CommandError(ExitCode.incomplete, `${directory}: no volume is mounted there`)
   const peer = await reach(socketsOf(entry, context.env))
   if (peer === undefined) throw new CommandError(ExitCode.incomplete, `${directory}: its process does not answer`)

@@ -1,7 +1,7 @@
 /** `cowherd format`: makes a new volume on image files or block devices. */
 
 import { randomFillSync } from 'node:crypto'
-import { closeSync, existsSync, ftruncateSync, openSync } from 'node:fs'
+import { closeSync, existsSync, ftruncateSync, openSync, statSync } from 'node:fs'
 import { Option, type Command } from 'commander'
 import { makeVolume, OPTIONS, printSuperblock, readSuperblock, type NewDevice, type OptionName } from '@cowherd/db'
 import { addFirstKeys } from '@cowherd/fs'
@@ -24,6 +24,7 @@ interface Flags {
   readonly encrypted?: boolean
   readonly no_passphrase?: boolean
   readonly no_initialize?: boolean
+  readonly source?: string
   readonly passphraseFile?: string
   readonly force?: boolean
   readonly quiet?: boolean
@@ -47,6 +48,7 @@ export function registerFormat(program: Command, context: Context): void {
     .option('--no_passphrase', 'with the key in the superblock, readable by all who have the volume')
     .option('--passphrase-file <file>', 'file with the passphrase (or set COWHERD_PASSPHRASE)')
     .option('--no_initialize', 'write the superblocks only; the first mount makes the rest')
+    .option('--source <directory>', 'fill it with what is in a local directory, whose attributes its root gets')
     .option('-f, --force', 'overwrite what is on the devices')
     .option('-q, --quiet', 'print nothing but errors')
     .addOption(new Option('-v, --verbose').hideHelp())
@@ -54,10 +56,11 @@ export function registerFormat(program: Command, context: Context): void {
     command,
     [
       'cowherd format --fs_size=1G new.img',
+      'cowherd format --fs_size=2G --source=/srv/www www.img',
       'cowherd format --replicas=2 --label=ssd /dev/sdb --label=hdd /dev/sdc /dev/sdd --foreground_target=ssd',
     ],
     `Sizes are bytes, or have a suffix k, M, G, T. Options of devices hold for the devices behind them. The options are those of
-bcachefs format, and the volume is of version 1.13.`,
+bcachefs format, and the volume is of version 1.13. What of the files of --source can't be kept is told, as put does.`,
   )
 }
 
@@ -77,6 +80,8 @@ function wordsOf(command: Command): string[] {
 
 async function format(context: Context, words: readonly string[], flags: Flags): Promise<void> {
   const wanted = asUsage(() => parseFormatWords(words))
+  const { source } = flags
+  if (source !== undefined) refuseSource(source, flags.no_initialize === true)
   const passphrase = await newPassphrase(context, flags)
   const codecs = nativeCodecs()
   const random = (bytes: Uint8Array): void => void randomFillSync(bytes)
@@ -91,9 +96,21 @@ async function format(context: Context, words: readonly string[], flags: Flags):
     ...(flags.encrypted === true ? { encryption: { passphrase } } : {}),
     ...(flags.no_initialize === true ? {} : { fill: (builder) => addFirstKeys(builder, { codecs, random, strHash }) }),
   })
-  if (flags.quiet === true) return
-  const superblock = readSuperblock(devices[0].device, codecs)
-  context.out.write(printSuperblock(superblock, { device: '(reg file)', layout: false }))
+  if (flags.quiet !== true) {
+    const superblock = readSuperblock(devices[0].device, codecs)
+    context.out.write(printSuperblock(superblock, { device: '(reg file)', layout: false }))
+    context.out.flush()
+  }
+  if (source === undefined) return
+  const { fillVolume } = await import('../writing/filling.ts')
+  await fillVolume(context, devices, { passphrase, source, paths: wanted.devices.map(({ path }) => path) })
+}
+
+/** Says before anything is written what can't be. */
+function refuseSource(source: string, isEmpty: boolean): void {
+  if (isEmpty) throw new CommandError(ExitCode.usage, 'format: --no_initialize leaves nothing that --source could fill')
+  if (statSync(source, { throwIfNoEntry: false })?.isDirectory() === true) return
+  throw new CommandError(ExitCode.incomplete, `${source}: no such directory`)
 }
 
 /** Opens a device for writing, and refuses one that holds something, unless that may go. */

@@ -26,7 +26,7 @@ interface Flags {
 export function registerMount(program: Command, context: Context): void {
   const command = program
     .command('mount')
-    .description('mount a volume on a directory, read only')
+    .description('mount a volume on a directory')
     .argument('<volume>', VOLUME_ARGUMENT)
     .argument('<directory>', 'where to mount it')
     .option('-f, --foreground', 'serve in this process, until it is unmounted')
@@ -44,11 +44,13 @@ export function registerMount(program: Command, context: Context): void {
     .addOption(new Option('--reports').hideHelp()) // started by ourselves, in the background
     .action((volume: string, directory: string, flags: Flags) => mount(context, volume, resolve(directory), flags))
   const remark =
-    'Returns when the mount stands; `cowherd umount DIRECTORY` (or umount) ends it. An ordinary user needs fusermount3 (package\n' +
-    'fuse3) and the package koffi. Other users are let in with -o allow_other, with their rights as the files say.'
+    'Reads and writes; with -o ro not a byte of the volume is written. One that can only be read is mounted so, and the reason is said,\n' +
+    'unless -o rw asks for more. Returns when the mount stands; `cowherd umount DIRECTORY` (or umount) ends it. An ordinary user needs\n' +
+    'fusermount3 (package fuse3) and the package koffi. Other users are let in with -o allow_other, with their rights as the files say.'
   examples(
     command,
     [
+      'cowherd mount disk.img /mnt',
       'cowherd mount -o ro disk.img /mnt',
       'cowherd mount -o ro,subvol=snapshots/monday,allow_other /dev/sdb1:/dev/sdc1 /mnt',
       'cowherd mount -f -o ro,degraded /dev/sdb1 /mnt',
@@ -62,8 +64,7 @@ async function mount(context: Context, volume: string, directory: string, flags:
   if (flags.inspect !== undefined) startInspector(context, flags.inspect)
   const devices = parseVolume(volume).map((path) => resolve(path))
   const source = joinVolume(devices)
-  if (!plan.saysReadOnly && flags.reports !== true)
-    context.note(`${directory}: mounted read only, writing is not there yet`)
+  if (flags.reports !== true) explain(context, directory, plan)
   const passphrase = await passphraseOf(context, source, flags)
   if (flags.foreground === true || flags.inspect !== undefined) {
     await inForeground(context, { devices, source, directory, plan, passphrase, flags })
@@ -83,6 +84,12 @@ async function mount(context: Context, volume: string, directory: string, flags:
   })
 }
 
+/** Says what else follows from the options than was asked for. */
+function explain(context: Context, directory: string, { access, readOnlyBy, threads }: MountPlan): void {
+  if (readOnlyBy !== undefined) context.note(`${directory}: mounted read only, as ${readOnlyBy} wants it`)
+  if (access !== 'read' && threads > 1) context.note(`${directory}: a volume that is written is served by one thread`)
+}
+
 interface Foreground {
   readonly devices: readonly string[]
   readonly source: string
@@ -96,7 +103,8 @@ async function inForeground(
   context: Context,
   { devices, source, directory, plan, passphrase, flags }: Foreground,
 ): Promise<void> {
-  const { missing, norecovery, nolock, subvolume, cacheBytes, threads, times, kernel } = plan
+  const { missing, norecovery, nolock, subvolume, cacheBytes, journalFlushDelayMs } = plan
+  const { access, writesThrough, threads, times, kernel } = plan
   const toStderr = (text: string): void => context.note(text)
   const report = flags.reports === true ? reportTo(REPORT_FD) : undefined
   const messages = new MountMessages(report === undefined ? toStderr : (text) => report({ kind: 'note', text }))
@@ -110,10 +118,13 @@ async function inForeground(
           nolock,
           ...(subvolume === undefined ? {} : { subvolume }),
           ...(cacheBytes === undefined ? {} : { cacheBytes }),
+          ...(journalFlushDelayMs === undefined ? {} : { journalFlushDelayMs }),
           ...(passphrase === undefined ? {} : { passphrase }),
         },
         directory,
         source,
+        access,
+        writesThrough,
         kernelOptions: kernel,
         times,
         threads,

@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { clearStale, findMount, MountError, unmount } from '@cowherd/fuse'
+import { clearStale, findMount, isFuse, MountError, unmount } from '@cowherd/fuse'
 import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
 import { examples } from '../cli/help.ts'
@@ -31,7 +31,7 @@ export function registerUmount(program: Command, context: Context): void {
 async function unmountOne(context: Context, directory: string, lazy: boolean): Promise<void> {
   const entry = findMount(directory)
   if (entry === undefined) throw new MountError('EINVAL', directory, 'not mounted')
-  if (entry.type !== 'fuse.cowherd') {
+  if (!isFuse(entry, 'cowherd')) {
     throw new CommandError(ExitCode.incomplete, `${directory}: a mount of another kind (${entry.type})`)
   }
   const sockets = socketsOf(entry, context.env)

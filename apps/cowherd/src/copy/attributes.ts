@@ -10,7 +10,7 @@ import { chownSync, chmodSync, fchmodSync, fchownSync, futimesSync, lchownSync, 
 import type { FileSystem, Inode, NodeRef } from '@cowherd/fs'
 import type { Native } from '@cowherd/shim'
 import { utf8 } from '../cli/text.ts'
-import type { Losses } from './unkept.ts'
+import { attributeKind, type Losses } from './unkept.ts'
 
 /** A file of the volume and the path that losses are told with. */
 export interface Original {
@@ -104,9 +104,7 @@ export class AttributeCopier {
   }
 
   #setAttribute(target: Buffer, original: Original, name: string, value: Uint8Array): void {
-    const what = name.startsWith('system.posix_acl_')
-      ? 'access control lists'
-      : `attributes ${name.replace(/\..*/, '.*')}`
+    const what = attributeKind(name)
     if (this.#native === undefined) {
       this.#unkept.add(what, original.path, 'the package koffi is not installed')
       return

@@ -8,6 +8,11 @@ export interface Losses {
   add(what: string, path: Uint8Array, reason: string): void
 }
 
+/** What losses of an extended attribute are told as: those of a name space together. */
+export function attributeKind(name: string): string {
+  return name.startsWith('system.posix_acl_') ? 'access control lists' : `attributes ${name.replace(/\..*/s, '.*')}`
+}
+
 /** Losses in the order in which they were heard of, in a form that can be posted. */
 export class LossList implements Losses {
   #entries: LossEntry[] = []

@@ -156,7 +156,7 @@ interface ParseOption {
 }
 
 function optionsOfAll(): Record<string, ParseOption> {
-  const all: Record<string, ParseOption> = { 'passphrase-file': { type: 'string' } }
+  const all: Record<string, ParseOption> = { 'passphrase-file': { type: 'string' }, source: { type: 'string' } }
   for (const option of [...DEVICE_OPTIONS, ...VOLUME_OPTIONS]) {
     const short = 'letter' in option ? { short: option.letter } : {}
     all[option.name] = { type: 'value' in option ? 'string' : 'boolean', ...short }

@@ -11,13 +11,15 @@ import { MountPlace } from '../testing/mount-place.ts'
 import { parseMountPlan } from './mount-options.ts'
 
 const SOAK = process.env['COWHERD_SOAK'] === '1'
-const DEFAULTS = { missing: 'none', norecovery: false, nolock: false, saysReadOnly: false, threads: 1 }
-const NONE = { ...DEFAULTS, times: {}, kernel: ['ro'] }
+const DEFAULTS = { missing: 'none', norecovery: false, nolock: false, access: 'write-if-possible', threads: 1 }
+const NONE = { ...DEFAULTS, writesThrough: false, times: {}, kernel: [] }
+const UNSAID = { readOnlyBy: undefined, journalFlushDelayMs: undefined, subvolume: undefined, cacheBytes: undefined }
 
 test('reading the words', () => {
-  expect(parseMountPlan([])).toEqual({ ...NONE, subvolume: undefined, cacheBytes: undefined })
+  expect(parseMountPlan([], false)).toEqual({ ...NONE, ...UNSAID })
   expect(parseMountPlan(['ro,degraded,norecovery', 'nolock,subvol=a=b,cache_size=256K'])).toMatchObject({
-    saysReadOnly: true,
+    access: 'read',
+    readOnlyBy: undefined,
     missing: 'degraded',
     norecovery: true,
     nolock: true,
@@ -46,11 +48,39 @@ test('reading the words', () => {
     expect(() => parseMountPlan([option])).toThrow(`-o ${option}: a number of threads is wanted, 1 to 64`)
   }
   // who lets others in has the files' rights checked
-  expect(parseMountPlan(['allow_other']).kernel).toEqual(['ro', 'allow_other', 'default_permissions'])
-  expect(parseMountPlan(['noatime,max_read=4096,noatime']).kernel).toEqual(['ro', 'noatime', 'max_read=4096'])
+  expect(parseMountPlan(['ro,allow_other']).kernel).toEqual(['allow_other', 'default_permissions'])
+  expect(parseMountPlan(['ro,noatime,max_read=4096,noatime']).kernel).toEqual(['noatime', 'max_read=4096'])
+  // root lets the kernel check them where it writes
+  expect([['ro'], [], ['rw']].map((list) => parseMountPlan(list, true).kernel)).toEqual([
+    ...[[], ['default_permissions'], ['default_permissions']],
+  ])
   // words of /etc/fstab for others
-  const fstab = 'defaults,auto,noauto,user,nofail,_netdev,x-systemd.automount,X-mount.mkdir,comment=x,,nochanges'
-  expect(parseMountPlan([fstab])).toMatchObject(NONE)
+  const fstab = 'defaults,auto,noauto,user,nofail,_netdev,x-systemd.automount,X-mount.mkdir,comment=x,'
+  expect(parseMountPlan([fstab], false)).toMatchObject(NONE)
+})
+
+test('reading or writing', () => {
+  const accessOf = (options: string): unknown[] => {
+    const { access, readOnlyBy } = parseMountPlan([options])
+    return [access, readOnlyBy]
+  }
+  for (const options of ['ro', 'read_only', 'nochanges', 'rw,ro', 'ro,norecovery']) {
+    expect(accessOf(options)).toEqual(['read', undefined])
+  }
+  for (const options of ['rw', 'ro,rw']) expect(accessOf(options)).toEqual(['write', undefined])
+  expect(accessOf('degraded')).toEqual(['write-if-possible', undefined])
+  expect(accessOf('norecovery')).toEqual(['read', 'norecovery'])
+  expect(accessOf('nolock')).toEqual(['read', 'nolock'])
+  for (const obstacle of ['norecovery', 'nolock']) {
+    expect(() => parseMountPlan([`rw,${obstacle}`])).toThrow(`-o rw: a volume is only read with ${obstacle}`)
+  }
+  expect(parseMountPlan(['writethrough,journal_flush_delay=200'])).toMatchObject({
+    ...{ writesThrough: true, journalFlushDelayMs: 200 },
+  })
+  for (const value of ['', '0', '-1', '1.5', 'soon', '9999999999']) {
+    expect(() => parseMountPlan([`journal_flush_delay=${value}`])).toThrow('a number of milliseconds is wanted')
+  }
+  expect(parseMountPlan(['sync,dirsync'], false).kernel).toEqual(['sync', 'dirsync'])
 })
 
 let place: MountPlace

@@ -35,7 +35,8 @@ describe('the command line', () => {
   test.each([
     ['bogus', /^-o bogus: no such option \(mount options: ro, /],
     ['subvol=', /^-o subvol=: no such option/],
-    ['rw', /^-o rw: writing is not there yet: mount with -o ro$/],
+    ['rw,norecovery', /^-o rw: a volume is only read with norecovery$/],
+    ['journal_flush_delay=soon', /^-o journal_flush_delay=soon: a number of milliseconds is wanted/],
     ['fd=3', /^-o fd=3: no such option/],
     ['attr_timeout=soon', /^-o attr_timeout=soon: a number of seconds is wanted$/],
     ['cache_size=1T', /^-o cache_size=1T: a number of bytes is wanted/],

@@ -69,15 +69,19 @@ function endAtOnce(error: EngineError, messages: MountMessages, cleanUp: () => v
 /** Keeps signals that come while it is being mounted: one that ended the process then would leave a mount that nobody serves. */
 class HeldSignals {
   #held: NodeJS.Signals | undefined
+  #isHolding = false
   readonly #keep = (signal: NodeJS.Signals): void => {
     this.#held = signal
   }
 
   hold(): void {
+    if (this.#isHolding) return
+    this.#isHolding = true
     for (const signal of STOP_SIGNALS) process.on(signal, this.#keep)
   }
 
   release(): void {
+    this.#isHolding = false
     for (const signal of STOP_SIGNALS) process.off(signal, this.#keep)
   }
 

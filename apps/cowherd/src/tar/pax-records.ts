@@ -50,6 +50,46 @@ export class PaxRecords {
   }
 }
 
+/** A record that was read. Its keyword has a character for each byte. */
+export interface PaxRecord {
+  readonly keyword: string
+  readonly value: Uint8Array
+}
+
+/** The records of an extended header, in order; undefined if they are malformed. */
+export function parsePaxRecords(bytes: Uint8Array): PaxRecord[] | undefined {
+  const records: PaxRecord[] = []
+  for (let at = 0; at < bytes.length;) {
+    const space = bytes.indexOf(SPACE, at)
+    const digits = space < 0 ? '' : latin1(bytes.subarray(at, Math.min(space, at + LENGTH_DIGITS_MAX + 1)))
+    const end = at + (/^\d{1,15}$/.test(digits) ? Number(digits) : NaN)
+    const equals = bytes.indexOf(EQUALS, space)
+    if (!(end <= bytes.length) || equals < 0 || equals >= end || bytes[end - 1] !== NEWLINE) return undefined
+    records.push({ keyword: latin1(bytes.subarray(space + 1, equals)), value: bytes.subarray(equals + 1, end - 1) })
+    at = end
+  }
+  return records
+}
+
+const SPACE = 0x20
+const EQUALS = 0x3d
+const NEWLINE = 0x0a
+const LENGTH_DIGITS_MAX = 15
+
+/** Text with a character for each byte. */
+export function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+}
+
+/** A pax time: seconds rounded down, and the nanoseconds that belong to them. Undefined if it is none. */
+export function parsePaxTime(text: string): { seconds: number; nanoseconds: number } | undefined {
+  const [, sign, whole, fraction = ''] = /^(-?)(\d{1,15})(?:\.(\d*))?$/.exec(text) ?? []
+  if (whole === undefined) return undefined
+  const rest = Number(fraction.padEnd(9, '0').slice(0, 9))
+  if (sign !== '-' || rest === 0) return { seconds: sign === '-' ? -Number(whole) : Number(whole), nanoseconds: rest }
+  return { seconds: -Number(whole) - 1, nanoseconds: 1_000_000_000 - rest }
+}
+
 /** Length of a record whose part behind the number has `rest` bytes: the number is part of what it counts. */
 export function recordLength(rest: number): number {
   let length = rest + 1

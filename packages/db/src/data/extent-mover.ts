@@ -147,7 +147,10 @@ export class ExtentMover {
     let result = type === COMPRESSION_INCOMPRESSIBLE ? INCOMPRESSIBLE : NO_COMPRESSOR
     if (option !== undefined) {
       this.encoded = room(this.encoded, data.length)
-      result = this.encoder.compress(this.encoded.subarray(0, data.length), data, { type: option, level: this.levelOf(option) })
+      result = this.encoder.compress(this.encoded.subarray(0, data.length), data, {
+        type: option,
+        level: this.levelOf(option),
+      })
     }
     if (result > 0) {
       this.unit.set(sectors, result / SECTOR, 0, type)

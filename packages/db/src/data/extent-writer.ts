@@ -21,6 +21,7 @@ import { sectorsToRebalance, type Destinations } from '../space/rebalance-need.t
 import { Watermark } from '../space/reserves.ts'
 import type { FEATURES } from '../superblock/features.ts'
 import type { Options } from '../superblock/options.ts'
+import { MEMBERS_MAX } from '../superblock/sections/members.ts'
 import { ExtentMerge } from './extent-merge.ts'
 import { NewExtents } from './new-extents.ts'
 import { COMPRESSION_OF_OPTION, INCOMPRESSIBLE, UnitEncoder } from './unit-encoder.ts'
@@ -100,6 +101,7 @@ export class ExtentWriter {
   write(extents: NewExtents, bytes: Uint8Array, options: DataOptions, source: DataSource): void {
     if (bytes.length % this.blockBytes !== 0) throw new RangeError(`${bytes.length} bytes are no whole blocks`)
     this.failure = undefined
+    let failures = 0
     for (let at = 0; at < bytes.length;) {
       const rest = at === 0 ? bytes : bytes.subarray(at)
       const isPlain = options.compression.type === 'none'
@@ -107,6 +109,8 @@ export class ExtentWriter {
         ? this.writePlain(extents, rest, 0, options, source)
         : this.writeCompressed(extents, rest, options, source)
       at += sectors * SECTOR
+      // With each failure there is a device less.
+      if (sectors === 0 && ++failures > MEMBERS_MAX) throw new RangeError('devices fail without end')
     }
   }
 

@@ -8,6 +8,7 @@ import { checkInode, describeInode, printInode } from './inode-value.ts'
 export const inodeV3: KeyType = {
   number: INODE_V3,
   name: 'inode_v3',
+  beginsWithSeq: true,
   minValueBytes: InodeV3Head.size,
   check: checkInode,
   print: printInode,

@@ -1,6 +1,6 @@
 /** Key type `reservation`: preallocated sectors of a file; they read as zeros. Format chapter 6, 6.1.7. */
 
-import type { KeyType } from '@cowherd/db'
+import type { Key, KeyType } from '@cowherd/db'
 import { KEY_BYTES, KEY_WORDS } from '@cowherd/db'
 import { pad, struct, u32, u8 } from '@cowherd/kernel-lib'
 
@@ -11,6 +11,11 @@ export const ReservationValue = struct({ generation: u32, replicas: u8, pad: pad
 const GENERATION = KEY_WORDS + ReservationValue.offsets.generation / 4
 const REPLICAS = KEY_BYTES + ReservationValue.offsets.replicas
 const REPLICAS_MAX = 4
+
+/** How many copies of its sectors are promised. */
+export function reservationReplicas(key: Key): number {
+  return key.bytes[REPLICAS]
+}
 
 export const reservation: KeyType = {
   number: RESERVATION,

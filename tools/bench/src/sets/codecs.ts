@@ -45,7 +45,7 @@ export async function codecs(rounds: number): Promise<Row[]> {
 
 /** One codec's work, and who does the same. */
 interface Work {
-  codec: keyof Codecs
+  codec: Exclude<keyof Codecs, 'deflateRaw' | 'zstdCompress'>
   work: (codecs: Codecs) => void
   peer?: Contender | undefined
   /** The C program's name for it, if that is the peer. */

@@ -1,0 +1,162 @@
+/**
+ * The engine of a volume that is written: one thread, which holds all of its state. It recovers the volume when it opens it, and shuts it down when
+ * the mount is gone.
+ *
+ * When a device fails, the volume can be read only from then on: that is said once, callers get EROFS, and reading goes on. An error of ours is
+ * another matter: nothing is written any more, and the next mount recovers.
+ */
+
+import { randomFillSync } from 'node:crypto'
+import { openDatabase, VolumeError, type Database } from '@cowherd/db'
+import { fsDatabaseParts, writableFileSystem, type WritableFileSystem } from '@cowherd/fs'
+import { NodeTable, type Request } from '@cowherd/fuse'
+import { nativeCodecs, ThreadRegistry } from '@cowherd/shim'
+import { withWritableDevices } from './devices.ts'
+import type { Engine } from './engine.ts'
+import type { EngineData, EngineMessage } from './messages.ts'
+import { newSession } from './new-session.ts'
+import { WritingOperations, type WritingDuties } from './writing-operations.ts'
+
+/** Bounds of how often the engine is woken for what goes on in the background. */
+const WORK_MS_MIN = 50
+const WORK_MS_MAX = 60_000
+
+/** Opens the volume for writing. `tell` hears what the main thread should know. Throws VolumeError and DeviceError. */
+export function openWritingEngine(data: EngineData, tell: (message: EngineMessage) => void): Engine {
+  new ThreadRegistry(data.registry).enter(data.threadId)
+  const note = (text: string): void => tell({ kind: 'note', text })
+  const claims: Release[] = []
+  const db = openFor(data, claims, note)
+  try {
+    return new WritingEngine(data, db, claims, tell)
+  } catch (error) {
+    db.abandon()
+    throw error
+  }
+}
+
+type Release = () => void
+
+class WritingEngine implements Engine {
+  readonly share: Engine['share']
+  private readonly data: EngineData
+  private readonly db: Database
+  private readonly fs: WritableFileSystem
+  private readonly nodes: NodeTable
+  private readonly claims: readonly Release[]
+  private readonly tell: (message: EngineMessage) => void
+  /** The option journal_flush_delay of the mount. */
+  private readonly flushMs: number | undefined
+  private changedMs = 0
+  private flushedMs = 0
+  private isFailureSaid = false
+  private isClosed = false
+
+  constructor(data: EngineData, db: Database, claims: readonly Release[], tell: (message: EngineMessage) => void) {
+    const { subvolume, journalFlushDelayMs } = data.volume
+    this.data = data
+    this.db = db
+    this.claims = claims
+    this.tell = tell
+    this.flushMs = journalFlushDelayMs
+    this.fs = writableFileSystem(db, { random: randomFillSync, ...(subvolume === undefined ? {} : { subvolume }) })
+    const { root } = this.fs
+    this.nodes = NodeTable.create(root.subvolume, root.inodeHi, root.inodeLo)
+    const workMs = Math.min(journalFlushDelayMs ?? db.superblock.options.journalFlushDelay, WORK_MS_MAX)
+    this.share = { volume: undefined, nodes: this.nodes.descriptor, workMs: Math.max(workMs, WORK_MS_MIN) }
+  }
+
+  serve(fd: number): void {
+    const { data, db, fs, nodes, tell } = this
+    const duties: WritingDuties = {
+      sync: (request) => this.sync(request),
+      changed: () => (this.changedMs = Date.now()),
+      work: () => this.work(),
+      shutDown: () => this.shutDown(),
+      note: (text) => this.note(text),
+      rememberFile: (node) => session.doorbell.remember(node),
+    }
+    const operations = new WritingOperations(fs, nodes, data.times, duties)
+    const session = newSession(fd, operations, data, {
+      ...{ volume: db, tell },
+      changedMs: () => this.changedMs,
+      between: () => this.sayFailure(),
+    })
+    session.serve()
+  }
+
+  yieldClaim(): void {
+    for (const release of this.claims) release()
+  }
+
+  close(): void {
+    if (this.isClosed) return
+    this.isClosed = true
+    this.fs.close()
+  }
+
+  abandon(): void {
+    this.isClosed = true
+    this.db.abandon()
+  }
+
+  /** Answers when everything is on stable storage. The one place where a caller waits for a device. */
+  private sync(request: Request): void {
+    this.fs.sync()
+    request.ok()
+  }
+
+  /** What goes on in the background: brings to stable storage what has waited long enough, and keeps order. */
+  private work(): void {
+    const { db, flushMs } = this
+    if (db.failure !== undefined) return
+    const now = Date.now()
+    try {
+      if (flushMs !== undefined && this.changedMs > this.flushedMs) {
+        this.flushedMs = now
+        this.fs.sync()
+      }
+      db.work(now)
+    } catch (error) {
+      if (!(error instanceof VolumeError)) throw error
+      this.note(error.message)
+    }
+  }
+
+  /** The kernel waits for it: whoever unmounts is told by then that the volume is in order. */
+  private shutDown(): void {
+    try {
+      this.close()
+    } catch (error) {
+      if (!(error instanceof VolumeError)) throw error
+      this.note(`the volume could not be shut down, and is recovered when it is mounted next: ${error.message}`)
+    }
+  }
+
+  private sayFailure(): void {
+    const { failure } = this.db
+    if (failure === undefined || this.isFailureSaid) return
+    this.isFailureSaid = true
+    this.note(`read only from now on: ${failure.message}`)
+  }
+
+  private note(text: string): void {
+    this.tell({ kind: 'note', text })
+  }
+}
+
+function openFor({ volume, yieldsClaim }: EngineData, claims: Release[], note: (text: string) => void): Database {
+  const { devices, missing = 'none', passphrase, cacheBytes } = volume
+  const claimed = (release: Release): void => void claims.push(release)
+  return withWritableDevices(devices, { note, ...(yieldsClaim ? { claimed } : {}) }, (open) =>
+    openDatabase(open, {
+      ...fsDatabaseParts,
+      codecs: nativeCodecs(),
+      random: randomFillSync,
+      passphrase: () => passphrase,
+      missing,
+      ...(cacheBytes === undefined ? {} : { cacheBytes }),
+      note,
+    }),
+  )
+}
