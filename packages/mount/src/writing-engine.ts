@@ -9,11 +9,13 @@
 import { randomFillSync } from 'node:crypto'
 import { openDatabase, VolumeError, type Database } from '@cowherd/db'
 import { fsDatabaseParts, writableFileSystem, type WritableFileSystem } from '@cowherd/fs'
-import { NodeTable, type Request } from '@cowherd/fuse'
+import { NodeTable, Reply, type DeferredRequest, type Request } from '@cowherd/fuse'
 import { nativeCodecs, ThreadRegistry } from '@cowherd/shim'
 import { withWritableDevices } from './devices.ts'
 import type { Engine } from './engine.ts'
 import type { EngineData, EngineMessage } from './messages.ts'
+import { errnoOf } from './errno.ts'
+import { JournalFlusher } from './journal-flusher.ts'
 import { newSession } from './new-session.ts'
 import { WritingOperations, type WritingDuties } from './writing-operations.ts'
 
@@ -26,11 +28,12 @@ export function openWritingEngine(data: EngineData, tell: (message: EngineMessag
   new ThreadRegistry(data.registry).enter(data.threadId)
   const note = (text: string): void => tell({ kind: 'note', text })
   const claims: Release[] = []
-  const db = openFor(data, claims, note)
+  const { db, flusher } = openFor(data, claims, note)
   try {
-    return new WritingEngine(data, db, claims, tell)
+    return new WritingEngine(data, db, flusher, claims, tell)
   } catch (error) {
     db.abandon()
+    flusher?.end()
     throw error
   }
 }
@@ -41,6 +44,7 @@ class WritingEngine implements Engine {
   readonly share: Engine['share']
   private readonly data: EngineData
   private readonly db: Database
+  private readonly flusher: JournalFlusher | undefined
   private readonly fs: WritableFileSystem
   private readonly nodes: NodeTable
   private readonly claims: readonly Release[]
@@ -51,11 +55,20 @@ class WritingEngine implements Engine {
   private flushedMs = 0
   private isFailureSaid = false
   private isClosed = false
+  /** Answers requests that had to wait. */
+  private reply: Reply | undefined
 
-  constructor(data: EngineData, db: Database, claims: readonly Release[], tell: (message: EngineMessage) => void) {
+  constructor(
+    data: EngineData,
+    db: Database,
+    flusher: JournalFlusher | undefined,
+    claims: readonly Release[],
+    tell: (message: EngineMessage) => void,
+  ) {
     const { subvolume, journalFlushDelayMs } = data.volume
     this.data = data
     this.db = db
+    this.flusher = flusher
     this.claims = claims
     this.tell = tell
     this.flushMs = journalFlushDelayMs
@@ -80,8 +93,13 @@ class WritingEngine implements Engine {
     const session = newSession(fd, operations, data, {
       ...{ volume: db, tell },
       changedMs: () => this.changedMs,
-      between: () => this.sayFailure(),
+      between: () => {
+        db.poll()
+        this.sayFailure()
+      },
     })
+    this.reply = Reply.over(session.channel)
+    this.flusher?.serves(fd)
     session.serve()
   }
 
@@ -92,18 +110,38 @@ class WritingEngine implements Engine {
   close(): void {
     if (this.isClosed) return
     this.isClosed = true
-    this.fs.close()
+    try {
+      this.fs.close()
+    } finally {
+      this.flusher?.end()
+    }
   }
 
   abandon(): void {
     this.isClosed = true
     this.db.abandon()
+    this.flusher?.end()
   }
 
-  /** Answers when everything is on stable storage. The one place where a caller waits for a device. */
+  /**
+   * Answers when everything that was done is on stable storage: at once if it is, else when the flusher has brought it there. Others are served
+   * meanwhile, and those who ask for the same are answered together.
+   */
   private sync(request: Request): void {
-    this.fs.sync()
-    request.ok()
+    let waiting: DeferredRequest | undefined
+    let outcome: { readonly error: VolumeError | undefined } | undefined
+    this.db.flushLater((error) => {
+      outcome = { error }
+      if (waiting !== undefined) this.answer(waiting, error)
+    })
+    if (outcome === undefined) waiting = request.defer()
+    else if (outcome.error === undefined) request.ok()
+    else throw outcome.error
+  }
+
+  private answer(waiting: DeferredRequest, error: VolumeError | undefined): void {
+    if (error === undefined) this.reply?.to(waiting).ok()
+    else this.reply?.to(waiting).error(errnoOf(error) ?? 'EIO')
   }
 
   /** What goes on in the background: brings to stable storage what has waited long enough, and keeps order. */
@@ -145,18 +183,31 @@ class WritingEngine implements Engine {
   }
 }
 
-function openFor({ volume, yieldsClaim }: EngineData, claims: Release[], note: (text: string) => void): Database {
+interface Opened {
+  readonly db: Database
+  readonly flusher: JournalFlusher | undefined
+}
+
+function openFor({ volume, yieldsClaim, memory }: EngineData, claims: Release[], note: (text: string) => void): Opened {
   const { devices, missing = 'none', passphrase, cacheBytes } = volume
   const claimed = (release: Release): void => void claims.push(release)
-  return withWritableDevices(devices, { note, ...(yieldsClaim ? { claimed } : {}) }, (open) =>
-    openDatabase(open, {
-      ...fsDatabaseParts,
-      codecs: nativeCodecs(),
-      random: randomFillSync,
-      passphrase: () => passphrase,
-      missing,
-      ...(cacheBytes === undefined ? {} : { cacheBytes }),
-      note,
-    }),
-  )
+  return withWritableDevices(devices, { note, ...(yieldsClaim ? { claimed } : {}) }, (open) => {
+    const flusher = JournalFlusher.over(open, memory.doorbell)
+    try {
+      const db = openDatabase(open, {
+        ...fsDatabaseParts,
+        codecs: nativeCodecs(),
+        random: randomFillSync,
+        passphrase: () => passphrase,
+        missing,
+        ...(cacheBytes === undefined ? {} : { cacheBytes }),
+        ...(flusher === undefined ? {} : { journalThread: flusher }),
+        note,
+      })
+      return { db, flusher }
+    } catch (error) {
+      flusher?.end()
+      throw error
+    }
+  })
 }

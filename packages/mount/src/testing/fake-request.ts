@@ -50,7 +50,7 @@ export class FakeRequest {
   }
 
   attributes(attributes: Readonly<Attributes>, seconds: number): boolean {
-    return this.keep({ kind: 'attributes', attributes: { ...attributes } as Attributes, seconds })
+    return this.keep({ kind: 'attributes', attributes: { ...attributes }, seconds })
   }
 
   written(value: number): boolean {
