@@ -15,6 +15,7 @@ import { VolumeError } from './errors.ts'
 import { IntegritySeal } from './integrity-seal.ts'
 import type { EntryThread } from './journal/entry-write.ts'
 import { Journal } from './journal/journal.ts'
+import type { JournalDevice } from './journal/journal-scan.ts'
 import type { JournalStart } from './journal/journal-start.ts'
 import type { KeyType, VolumeShape } from './key-type.ts'
 import type { Key } from './key.ts'
@@ -38,7 +39,6 @@ import { Committer } from './transaction/committer.ts'
 import { Transaction } from './transaction/transaction.ts'
 import type { KeyTrigger } from './transaction/updates.ts'
 import { VolumeSpace } from './volume-space.ts'
-import { journalDevices } from './volume.ts'
 
 /** What the volume that is opened brings with it. */
 export interface DatabaseGround {
@@ -50,6 +50,10 @@ export interface DatabaseGround {
   readonly cipher: Cipher | undefined
   readonly uuidWord: bigint
   readonly start: JournalStart
+  /** Where the journal goes. */
+  readonly journals: readonly JournalDevice[]
+  /** What is done takes effect later, all at once: see `staged-database.ts`. */
+  readonly isStaged: boolean
   readonly cacheBytes: number
   /** Sectors read and written since the volume was made. */
   readonly clocks: { read: number; written: number }
@@ -77,6 +81,7 @@ export function makeParts(ground: DatabaseGround) {
   const { options, members } = superblock
   const devices = assembly.devices.map((device) => (device !== undefined && isWritable(device) ? device : undefined))
   const live = new LiveSuperblock(assembly, codecs, nowSeconds)
+  if (ground.isStaged) live.hold()
   const health = new DeviceHealth(live, devices, options, ground.note)
   const isDeviceWritable = (device: number): boolean => health.isWritable(device)
   const devicesOf = (target: number): ReadonlySet<number> => targetDevices(target, superblock.diskGroups, members)
@@ -120,6 +125,7 @@ export function makeParts(ground: DatabaseGround) {
     pointers,
     clocks,
     shape,
+    isStaged: ground.isStaged,
     tx: new Transaction(btrees),
   })
   const { btreeNodeSize: nodeBytes, metadataReplicas: copies } = options
@@ -210,7 +216,7 @@ function makeJournal(
     ...{ metadataReplicas: options.metadataReplicas, metadataReplicasRequired: options.metadataReplicasRequired },
     ...(ground.journalThread === undefined ? {} : { thread: ground.journalThread }),
     mayNotFlush: hasFeature(features, 'journal_no_flush'),
-    devices: journalDevices(assembly).flatMap((each) => {
+    devices: ground.journals.flatMap((each) => {
       const device = devices[each.index]
       const { durability, discard, dataAllowed } = members[each.index]
       if (device === undefined || !allows(dataAllowed, DataType.journal)) return []

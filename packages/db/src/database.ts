@@ -21,6 +21,7 @@ import type { ExtentWriter } from './data/extent-writer.ts'
 import { makeParts, type DatabaseParts } from './database-parts.ts'
 import { VolumeError } from './errors.ts'
 import type { EntryThread } from './journal/entry-write.ts'
+import type { JournalDevice } from './journal/journal-scan.ts'
 import { seqsGivenUp, startAfterCrash, startAfterShutdown, type JournalStart } from './journal/journal-start.ts'
 import { databasePasses } from './recovery/database-passes.ts'
 import { passesToRun, type PassTable } from './recovery/passes.ts'
@@ -62,6 +63,12 @@ export interface WriteOptions {
   readonly frees?: boolean
 }
 
+/** Where the journal of a `StagedDatabase` goes. */
+export interface Staging {
+  readonly start: JournalStart
+  readonly journals: readonly JournalDevice[]
+}
+
 const CACHE_BYTES = 256 << 20
 /** Nodes that are changed lie in memory at several times their size, a few at once. */
 const CACHE_NODES_MIN = 128
@@ -86,7 +93,7 @@ export function openDatabase(devices: readonly WritableBlockDevice[], options: D
 }
 
 /** The journal's keys become changes of the nodes that they belong to. */
-class Takeover implements KeyTakeover {
+export class Takeover implements KeyTakeover {
   readonly deleted = new PositionList()
   taken: (slot: number) => void = () => {
     throw new RangeError('a node was loaded too early')
@@ -102,7 +109,7 @@ export class Database extends Volume {
   readonly data: ExtentWriter
   /** Why nothing can be written any more. */
   failure: VolumeError | undefined
-  private readonly parts: DatabaseParts
+  protected readonly parts: DatabaseParts
   private readonly superblocks: Assembly['superblocks']
   private keyVersion: bigint
   /** Up to this one, none that was handed out is handed out again after a crash. */
@@ -113,7 +120,10 @@ export class Database extends Volume {
   private unflushedMs = 0
   private waiting: { readonly seq: number; readonly then: (error?: VolumeError) => void }[] = []
 
-  constructor(assembly: Assembly, options: DatabaseOptions, takeover: Takeover) {
+  private readonly isStaged: boolean
+
+  /** `staging`: for `StagedDatabase`. */
+  constructor(assembly: Assembly, options: DatabaseOptions, takeover: Takeover, staging?: Staging) {
     const cacheBytes = Math.max(
       options.cacheBytes ?? CACHE_BYTES,
       CACHE_NODES_MIN * assembly.best.options.btreeNodeSize,
@@ -127,7 +137,9 @@ export class Database extends Volume {
     this.superblocks = assembly.superblocks
     this.keyVersion = keyVersion
     this.keyVersionSafe = keyVersion + KEY_VERSIONS_UNKNOWN
-    const start = this.findStart(assembly)
+    this.isStaged = staging !== undefined
+    const journals = staging?.journals ?? journalDevices(assembly)
+    const start = staging?.start ?? this.findStart(assembly)
     this.parts = makeParts({
       ...{
         assembly,
@@ -138,6 +150,8 @@ export class Database extends Volume {
         cipher,
         uuidWord,
         start,
+        journals,
+        isStaged: this.isStaged,
         cacheBytes,
         triggers,
         random,
@@ -380,13 +394,13 @@ export class Database extends Volume {
   private makeRoom(): void {
     this.guard(() => {
       this.parts.maintenance.prepare()
-      this.parts.reclaim.makeRoom()
+      if (!this.isStaged) this.parts.reclaim.makeRoom()
     })
   }
 
   /** See `DatabaseGround.makeFree`. */
   private makeFree(): boolean {
-    if (this.isInTransaction || this.failure !== undefined) return false
+    if (this.isInTransaction || this.isStaged || this.failure !== undefined) return false
     let isEnough = false
     this.guard(() => {
       isEnough = this.parts.reclaim.makeFree()
@@ -397,8 +411,8 @@ export class Database extends Volume {
   private shutDown(): void {
     this.guard(() => {
       this.parts.maintenance.writeBack()
-      const { journalSeq, records, positions } = this.parts.journal.writeEmptyFlush()
-      this.live.markClean(journalSeq, records, positions)
+      const { journalSeq, records, positions, devices } = this.parts.journal.writeEmptyFlush()
+      this.live.markClean(journalSeq, records, positions, devices)
       this.parts.health.writeSuperblock()
     })
   }
@@ -411,7 +425,7 @@ export class Database extends Volume {
   }
 
   /** Runs what must not fail halfway. If it does, nothing is written any more. */
-  private guard(action: () => void): void {
+  protected guard(action: () => void): void {
     try {
       action()
       this.parts.health.settle()

@@ -32,6 +32,11 @@ export class DeviceHealth {
     return this.live.members[device].state === 'rw'
   }
 
+  /** Whether any device has failed. */
+  get hasFailures(): boolean {
+    return this.failed.size > 0
+  }
+
   /** A device has failed. `settle` tells the others. */
   fail(device: number, error: DeviceError): void {
     if (this.failed.has(device)) return

@@ -29,8 +29,8 @@ export interface MaintenanceParts {
 }
 
 /** Part of the cache that changed nodes may take, and to which they are written out then. */
-const DIRTY_MAX = 1 / 2
-const DIRTY_LOW = 1 / 4
+const DIRTY_MAX = 0.9
+const DIRTY_LOW = 0.75
 /** How often reclaim is tried before the journal is left to say that it is full. */
 const RECLAIM_TRIES = 4
 /** Nodes that were changed before the last period but one are written out, a few at once. */
@@ -84,14 +84,15 @@ export class Maintenance {
       throw new VolumeError('ENOSPC', '', 'the volume is full')
   }
 
-  /** Writes out nodes, the oldest first, if those that were changed take too much of the cache. */
+  /** Writes out nodes if those that were changed take too much of the cache: those that have most to be written, as each costs a write. */
   relieve(): void {
     const { editor, trees, cacheBytes } = this.parts
     const words = cacheBytes / 4
     if (editor.dirtyWords <= words * DIRTY_MAX) return
     let left = editor.dirtyWords
     const slots: number[] = []
-    for (const slot of editor.dirty.keys()) {
+    const most = [...editor.dirty.keys()].sort((a, b) => editor.unwrittenWords(b) - editor.unwrittenWords(a))
+    for (const slot of most) {
       if (left <= words * DIRTY_LOW) break
       slots.push(slot)
       left -= editor.wordsOf(slot)

@@ -32,11 +32,15 @@ export interface VolumeSpaceParts {
   readonly pointers: PointerTrigger
   /** Serves what follows from changes of nodes. */
   readonly tx: Transaction
+  /** Nothing is written to that could be reached when all began: nodes that change move, once. */
+  readonly isStaged: boolean
 }
 
 export class VolumeSpace implements NodeSpace {
   private readonly parts: VolumeSpaceParts
   private committer: Committer | undefined
+  /** Places of nodes that were not there when all began, if that matters. */
+  private readonly fresh = new Set<number>()
   private readonly posBytes = new Uint8Array(20)
   private readonly posWords = new Uint32Array(this.posBytes.buffer)
 
@@ -50,7 +54,9 @@ export class VolumeSpace implements NodeSpace {
   }
 
   allocate(): readonly NodePlace[] {
-    return this.parts.allocator.allocateNode(Watermark.interiorUpdates)
+    const places = this.parts.allocator.allocateNode(Watermark.interiorUpdates)
+    if (this.parts.isStaged) for (const place of places) this.fresh.add(idOf(place))
+    return places
   }
 
   done(places: readonly NodePlace[]): void {
@@ -67,7 +73,8 @@ export class VolumeSpace implements NodeSpace {
   }
 
   areWritable(places: readonly NodePlace[]): boolean {
-    return places.every(({ device }) => this.parts.health.isWritable(device))
+    const { isStaged, health } = this.parts
+    return places.every((place) => health.isWritable(place.device) && (!isStaged || this.fresh.has(idOf(place))))
   }
 
   write(places: readonly NodePlace[], bytes: Uint8Array, offset: number): boolean {
@@ -111,4 +118,8 @@ export class VolumeSpace implements NodeSpace {
   afterCounters(words: Uint32Array, at: number): void {
     this.parts.usage.applyKey(words, at)
   }
+}
+
+function idOf({ device, sector }: NodePlace): number {
+  return device * 2 ** 44 + sector
 }

@@ -56,6 +56,8 @@ export interface OpenOptions {
 }
 
 const CACHE_BYTES = 64 << 20
+/** What nodes may take in memory while a transaction changes them: the leaves of all of its keys. Nothing is taken before it is needed. */
+const HELD_BYTES = 2 ** 30
 /** Key type `accounting`: greater numbers belong to newer versions. Format chapter 2, 2.4. */
 const KEY_TYPE_LAST = 34
 /** Opens the volume on `devices`, given in any order. Throws VolumeError (SuperblockError, JournalError ...). */
@@ -171,7 +173,11 @@ export class Volume {
     }
     const cache =
       shared === undefined
-        ? NodeCache.create(options.cacheBytes ?? CACHE_BYTES, options.shared === true)
+        ? NodeCache.create(
+            options.cacheBytes ?? CACHE_BYTES,
+            options.shared === true,
+            takeover === undefined ? 0 : HELD_BYTES,
+          )
         : new NodeCache(shared.cache)
     this.btrees = new Btrees(this.source, state.roots, state.keys, cache, takeover)
     const bareBtrees = !best.clean && state.keys === undefined

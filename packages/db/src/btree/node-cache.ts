@@ -43,6 +43,7 @@ const HITS = 5
 const MISSES = 6
 const EVICTIONS = 7
 const MUTEX = 8
+const SOFT_BYTES = 12
 const HEAD_WORDS = 16
 
 /** Names a node within a volume: see `nodeIdentity`; roots that are not on disk have negative ones. */
@@ -126,15 +127,19 @@ export class NodeCache {
     this.ownSlot = newPiece(this.tableArena, row.ROW_WORDS)
   }
 
-  /** `bytes` bounds the images, except for those that are kept beside the cache. `shared`: other threads can have it too. */
-  static create(bytes: number, shared: boolean): NodeCache {
-    const images = Arena.create(Math.max(bytes, BYTES_MIN), { unitBytes: UNIT_BYTES, shared })
-    const rows = images.bytes / UNIT_BYTES
+  /**
+   * `bytes` bounds the images, except for those that are kept beside the cache. `shared`: other threads can have it too. `heldBytes`: how much
+   * there may be as long as nodes are held that can't be given up.
+   */
+  static create(bytes: number, shared: boolean, heldBytes = bytes): NodeCache {
+    const images = Arena.create(Math.max(heldBytes, bytes, BYTES_MIN), { unitBytes: UNIT_BYTES, shared })
+    const rows = Math.floor((heldBytes > bytes ? Math.max(bytes, BYTES_MIN) : images.bytes) / UNIT_BYTES)
     const table = Arena.create(2 * rows * (row.ROW_WORDS * 4 + INDEX_BYTES) + TABLE_SPARE_BYTES, { shared })
     const { words } = table
     const head = newPiece(table, HEAD_WORDS)
     const firstRow = newPiece(table, rows * row.ROW_WORDS)
     words[head + FIRST_ROW] = firstRow
+    words[head + SOFT_BYTES] = heldBytes > bytes ? bytes : 0xffffffff
     words[head + ROWS] = rows
     if (shared) Mutex.create(table.place(head + MUTEX))
     for (let i = rows - 1; i >= 0; i--) {
@@ -328,6 +333,8 @@ export class NodeCache {
     table[slot + row.IMAGE_USED] = builder.imageWords
     table[slot + row.LIVE_U64S] = (builder.imageWords - builder.count) / 2
     table[slot + row.LIMIT_U64S] = 0
+    table[slot + row.UNWRITTEN] = 0
+    table[slot + row.APPENDED] = 0
     builder.store(this.words(slot), Math.max(at, 0))
     table[slot + row.STATE] = RowState.filled
     if (slot === this.ownSlot) return slot
@@ -355,7 +362,7 @@ export class NodeCache {
     for (let i = 0; i < count; i++) {
       const key = at + from[at + i]
       const size = keyWords(from, key)
-      from.copyWithin(to + used, key, key + size)
+      for (let j = 0; j < size; j++) from[to + used + j] = from[key + j]
       from[to + i] = used
       used += size
     }
@@ -418,14 +425,21 @@ export class NodeCache {
   /** First word of room for an image, for which others are given up; -1 if it must lie beside the cache. */
   private roomFor(words: number): number {
     if (words > this.images.largest / IMAGES_MIN) return -1
+    const { images } = this
+    const wanted = images.bytes - this.table[this.head + SOFT_BYTES] + words * 4
+    while (images.freeBytes < wanted && this.evictAny());
     for (;;) {
-      const at = this.images.allocate(words)
+      const at = images.allocate(words)
       if (at >= 0) return at
-      this.mutex?.lock()
-      const hasEvicted = this.evictOne()
-      this.mutex?.unlock()
-      if (!hasEvicted) return -1
+      if (!this.evictAny()) return -1
     }
+  }
+
+  private evictAny(): boolean {
+    this.mutex?.lock()
+    const hasEvicted = this.evictOne()
+    this.mutex?.unlock()
+    return hasEvicted
   }
 
   /** Takes a vacant slot, and its lock. -1: there is none, and nothing can be given up. Under the mutex. */

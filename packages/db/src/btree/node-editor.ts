@@ -11,7 +11,7 @@
 import { compareBpos } from '../bpos.ts'
 import { VolumeError } from '../errors.ts'
 import type { Pins } from '../journal/pins.ts'
-import { KEY_POS_AT } from '../key.ts'
+import { KEY_POS_AT, KEY_WORDS } from '../key.ts'
 import { DIRTY, FRESH, WITHOUT_FLAGS } from './key-flags.ts'
 import type { NodeCache } from './node-cache.ts'
 import { keyWords, lowerBound } from './node-image.ts'
@@ -86,6 +86,7 @@ export class NodeEditor {
       if (size <= before) to = present
     } else {
       words.copyWithin(image + index + 1, image + index, image + count)
+      table[slot + row.APPENDED] = index === count ? table[slot + row.APPENDED] + 1 : 0
       table[slot + row.KEY_COUNT] = count + 1
       table[slot + row.LIVE_U64S] += size / 2
     }
@@ -95,6 +96,7 @@ export class NodeEditor {
     }
     words[to] = (from[at] & WITHOUT_FLAGS) | flags
     for (let i = 1; i < size; i++) words[to + i] = from[at + i]
+    table[slot + row.UNWRITTEN] += size
     cache.touch(slot)
   }
 
@@ -113,8 +115,14 @@ export class NodeEditor {
     words.copyWithin(image + index, image + index + 1, image + count)
     table[slot + row.KEY_COUNT] = count - 1
     table[slot + row.LIVE_U64S] -= keyWords(words, present) / 2
+    table[slot + row.UNWRITTEN] += KEY_WORDS
     cache.touch(slot)
     return true
+  }
+
+  /** Words of keys of the node that are to be written. */
+  unwrittenWords(slot: number): number {
+    return this.cache.table[slot + row.UNWRITTEN]
   }
 
   /** Words of memory that the node's image takes. */
@@ -154,6 +162,7 @@ export class NodeEditor {
     const words = cache.words(slot)
     const image = cache.imageAt(slot)
     for (let i = 0; i < cache.keyCount(slot); i++) words[image + words[image + i]] &= WITHOUT_FLAGS
+    cache.table[slot + row.UNWRITTEN] = 0
     this.dirty.get(slot)?.deleted.clear()
   }
 

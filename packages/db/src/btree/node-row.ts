@@ -3,7 +3,7 @@
  * who holds a row's number finds a row there, if not the node he knew.
  *
  *     words 0-7 six lock | 8 link of the index | 9-10 identity | 11 state | 12 image | 13 keys | 14 used | 15 place | 16 min_key | 21 max_key
- *     26-27 seq | 28 written | 29 generation | 30 holds | 31-34 the image's room and use | 35 limit | 36-49 format | 50 low
+ *     26-27 seq | 28 written | 29 generation | 30 holds | 31-34 the image's room and use | 35 limit | 36-49 format | 50-52 counts
  *
  * What stands behind max_key matters to whoever changes nodes only (`node-editor.ts`).
  */
@@ -50,6 +50,10 @@ export const LIVE_U64S = 34
 export const LIMIT_U64S = 35
 /** So few, and it is time to see whether it can be merged with a neighbour. */
 export const LOW_U64S = 50
+/** Words of keys that have changed since the node was written. */
+export const UNWRITTEN = 51
+/** How many keys were put at the end one after another, without any elsewhere. */
+export const APPENDED = 52
 /** The format of its packed keys, as it is stored. */
 export const FORMAT = 36
 export const FORMAT_WORDS = 14

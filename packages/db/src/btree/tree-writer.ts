@@ -79,6 +79,9 @@ const SETTLE_BYTES = 2048
 const SPLIT_AT = 2 / 3
 const FULL_AT = 0.9
 const FIRST_HALF = 3 / 5
+/** How much stays in the first half where so many keys were put at the end in a row: more are to come there. */
+const FIRST_OF_ROW = 0.96
+const ROW_MIN = 64
 const MERGE_AT = 1 / 3
 const PIECE_AT = 0.6
 
@@ -297,6 +300,7 @@ export class TreeWriter {
   private encodePieces(list: KeyList, slots: readonly number[], pieces: number): NewNode[] | undefined {
     const { table } = this.cache
     const last = slots[slots.length - 1]
+    const firstShare = table[last + row.APPENDED] >= ROW_MIN ? FIRST_OF_ROW : FIRST_HALF
     const generation = 1 + Math.max(...slots.map((slot) => table[slot + row.GENERATION]))
     const nodes: NewNode[] = []
     const minKey = table.slice(slots[0] + row.MIN_KEY, slots[0] + row.MIN_KEY + 5)
@@ -305,7 +309,7 @@ export class TreeWriter {
     let sum = 0
     let first = 0
     for (let piece = 0; piece < pieces; piece++) {
-      const share = pieces === 2 ? FIRST_HALF : (piece + 1) / pieces
+      const share = pieces === 2 ? firstShare : (piece + 1) / pieces
       let end = first
       const isLast = piece === pieces - 1
       while (end < list.count && (isLast || end < first + 2 || sum < total * share)) {

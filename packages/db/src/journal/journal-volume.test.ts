@@ -173,11 +173,11 @@ describe.each(['default', 'replicas', 'tiered', 'encrypted', 'crc64', 'unclean']
       journal.recordLog('nothing happens')
       journal.close()
     }
-    const { journalSeq, records, positions } = journal.writeEmptyFlush()
+    const { journalSeq, records, positions, devices } = journal.writeEmptyFlush()
     expect(journalSeq).toBe(seq + 5)
     // it is the newest entry that counts until the superblock says that there is no need
     await judge(name, disks.map((disk) => disk.afterCut()), 'unclean') // prettier-ignore
-    live.markClean(journalSeq, records, positions)
+    live.markClean(journalSeq, records, positions, devices)
     live.write()
     const again = read(name, disks)
     expect([again.superblock.clean, again.replayed]).toEqual([true, false])

@@ -74,6 +74,8 @@ export interface JournalEnd {
   /** The records of the section `clean`. */
   readonly records: Uint8Array
   readonly positions: readonly JournalPosition[]
+  /** Those that have its newest entry, ascending. */
+  readonly devices: readonly number[]
 }
 
 /** A flushed entry on its way. */
@@ -101,6 +103,8 @@ export class Journal {
   private hasNewRoots = true
   /** The first entry has to be flushed. */
   private isFirst = true
+  /** The devices that have the newest entry. */
+  private newestOn: readonly number[] = []
   /** Sets of devices of which the superblock knows. */
   private readonly marked = new Set<string>()
   /** Of each entry since the newest flushed one: the devices that have it. Sets, each once. */
@@ -273,6 +277,7 @@ export class Journal {
       journalSeq: this.flushed,
       records: cleanRecords(this.options.live),
       positions: this.space.positions,
+      devices: this.newestOn,
     }
   }
 
@@ -452,6 +457,7 @@ export class Journal {
 
   private mark(devices: number[]): void {
     devices.sort((a, b) => a - b)
+    this.newestOn = devices
     const name = devices.join()
     if (this.marked.has(name)) return
     this.options.ensureReplicas(devices)

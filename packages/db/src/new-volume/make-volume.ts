@@ -10,11 +10,11 @@ import { Cipher } from '../encryption.ts'
 import { SuperblockError } from '../errors.ts'
 import { IntegritySeal, METADATA_CHECKSUM_TYPES } from '../integrity-seal.ts'
 import { covering } from '../superblock/btree-bitmap.ts'
-import { layoutValue, SuperblockDraft } from '../superblock/draft.ts'
+import { SuperblockDraft } from '../superblock/draft.ts'
 import { FEATURES } from '../superblock/features.ts'
 import { Flag } from '../superblock/flags.ts'
-import { chooseGeometry, type DeviceSize, type Geometry, type WantedSizes } from './geometry.ts'
-import { Layout, LAYOUT_SECTOR } from '../superblock/layout.ts'
+import { clearDevice, layoutOf } from './clear-device.ts'
+import { chooseGeometry, type DeviceGeometry, type DeviceSize, type Geometry, type WantedSizes } from './geometry.ts'
 import { Malformed } from '../superblock/malformed.ts'
 import { OPTIONS, type OptionName, type Options } from '../superblock/options.ts'
 import { makeClean } from '../superblock/sections/clean.ts'
@@ -75,7 +75,6 @@ export interface NewVolumeOptions extends WantedSizes {
 
 const SECTOR = 512
 const LABEL_BYTES = 32
-const WIPE_BYTES = 1 << 18
 const UUID_BYTES = 16
 const MASTER_KEY_BYTES = 32
 /** Journal, btree, user. */
@@ -113,20 +112,10 @@ export function makeVolume(devices: readonly NewDevice[], options: NewVolumeOpti
   }
   const geometry = chooseGeometry(devices.map(sizeOf), options)
   const plan = valid(() => planVolume(devices, geometry, options))
-  const layouts = geometry.devices.map(({ superblockSectors }) => ({
-    type: 0,
-    maxSectors: geometry.superblockBytes / SECTOR,
-    sectors: superblockSectors.map((sector) => BigInt(sector)),
-  }))
+  const layouts = geometry.devices.map((each) => layoutOf(each, geometry.superblockBytes))
   plan.draft.encode({ index: 0, layout: layouts[0], sections: [] }, SUPERBLOCK_SECTOR, options.codecs)
-  devices.forEach(({ device }, i) => {
-    // what was there before is gone from here on
-    for (const sector of geometry.devices[i].superblockSectors) {
-      wipe(device, sector === SUPERBLOCK_SECTOR ? 0 : sector * SECTOR, sector * SECTOR + geometry.superblockBytes)
-    }
-    device.write(startOf(Layout.bytes(layoutValue(layouts[i]))), 0)
-    device.flush()
-  })
+  // what was there before is gone from here on
+  devices.forEach(({ device }, i) => clearDevice(device, layouts[i]))
   const sections = options.fill === undefined ? devices.map(() => []) : fillVolume(devices, geometry, plan, options)
   const targets = devices.map(({ device }, index) => ({
     ...{ index, device, layout: layouts[index], sections: sections[index] },
@@ -199,7 +188,8 @@ function fillVolume(
   return built.devices.map(({ journalBuckets }) => [makeJournalBuckets(journalBuckets)])
 }
 
-function sizeOf({ device, sizeBytes = device.size, blockBytes, bucketBytes }: NewDevice): DeviceSize {
+/** For `chooseGeometry`. Throws SuperblockError EINVAL if the device is too small. */
+export function sizeOf({ device, sizeBytes = device.size, blockBytes, bucketBytes }: NewDevice): DeviceSize {
   if (sizeBytes > device.size) {
     throw new SuperblockError('EINVAL', device.name, `${sizeBytes} bytes of its ${device.size}`)
   }
@@ -230,7 +220,7 @@ function planVolume(devices: readonly NewDevice[], geometry: Geometry, options: 
   draft.features = featureBits([...FEATURES_NEW, ...featuresOf(options.options ?? {})])
 
   const groups: DiskGroup[] = []
-  const members = devices.map((device, index) => memberOf(device, index, geometry, groups, random))
+  const members = devices.map((device, index) => memberOf(device, index, geometry.devices[index], groups, random))
   const [membersV2, membersV1] = makeMembers(members)
   draft.setSection(membersV2)
   draft.groups = groups
@@ -265,17 +255,17 @@ function featureBits(names: readonly (typeof FEATURES)[number][]): bigint {
   return names.reduce((bits, name) => bits | (1n << BigInt(FEATURES.indexOf(name))), 0n)
 }
 
-function memberOf(
+/** The member's record. Its label's group is appended to `groups`. Throws Malformed. */
+export function memberOf(
   { device, label, durability = 1, discard = false, dataAllowed = DATA_ALLOWED_USUAL }: NewDevice,
   index: number,
-  geometry: Geometry,
+  { bucketBytes, bucketCount }: DeviceGeometry,
   groups: DiskGroup[],
   random: NewVolumeOptions['random'],
 ): Member {
   if (!(Number.isInteger(durability) && durability >= 0 && durability <= DURABILITY_MAX)) {
     throw new Malformed(`${device.name}: durability ${durability}: 0 to ${DURABILITY_MAX} can be`)
   }
-  const { bucketBytes, bucketCount } = geometry.devices[index]
   return {
     index,
     alive: true,
@@ -327,37 +317,14 @@ function labelBytes(label: string): Uint8Array {
   return whole
 }
 
-/** Makes bytes [start, end) zeros, where they aren't: an image file keeps its holes. */
-function wipe(device: WritableBlockDevice, start: number, end: number): void {
-  const piece = new Uint8Array(Math.min(WIPE_BYTES, end - start))
-  for (let at = start; at < Math.min(end, device.size); at += piece.length) {
-    const part = piece.subarray(0, Math.min(piece.length, Math.min(end, device.size) - at))
-    device.read(part, at)
-    if (isWiped(part)) continue
-    device.write(part.fill(0), at)
-  }
-}
-
-/** True if there are only zeros, in whole sectors from the start of a buffer: looked at by words, as this is most of what a format computes. */
-function isWiped(sectors: Uint8Array): boolean {
-  for (const word of new Uint32Array(sectors.buffer, 0, sectors.length / 4)) if (word !== 0) return false
-  return true
-}
-
-/** Everything before the first superblock: zeros, and the layout record at their end. */
-function startOf(layout: Uint8Array): Uint8Array {
-  const start = new Uint8Array(SUPERBLOCK_SECTOR * SECTOR)
-  start.set(layout, LAYOUT_SECTOR * SECTOR)
-  return start
-}
-
 function randomBytes(random: NewVolumeOptions['random'], length: number): Uint8Array {
   const bytes = new Uint8Array(length)
   random(bytes)
   return bytes
 }
 
-function valid<T>(make: () => T): T {
+/** What is malformed in what was asked for is a mistake of who asked. */
+export function valid<T>(make: () => T): T {
   try {
     return make()
   } catch (error) {

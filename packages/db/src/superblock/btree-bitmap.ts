@@ -10,6 +10,17 @@ export interface BtreeBitmap {
   readonly shift: number
 }
 
+/**
+ * The same for a device of so many sectors: a bitmap that has to change comes to speak of all of the device at once. So it changes 64 times at
+ * most, each of which costs a superblock write.
+ */
+export function coveringOf(bitmap: BtreeBitmap, start: number, end: number, deviceSectors: number): BtreeBitmap {
+  const exact = covering(bitmap, start, end)
+  if (exact.bits === bitmap.bits && exact.shift === bitmap.shift) return bitmap
+  const wide = covering(bitmap, deviceSectors, deviceSectors) // marks nothing
+  return covering(wide, start, end)
+}
+
 /** The bitmap that covers sectors [start, end) too. */
 export function covering({ bits, shift }: BtreeBitmap, start: number, end: number): BtreeBitmap {
   const needed = Math.ceil(Math.log2(end)) - Math.log2(BITS)

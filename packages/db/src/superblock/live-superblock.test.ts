@@ -54,10 +54,11 @@ describe('the superblock of a volume in use', () => {
         [2n, NOW],
       ])
     }
-    live.markClean(17, new Uint8Array(24), [
+    const positions = [
       { device: 0, bucketIndex: 3, sectorsUsed: 16 },
       { device: 1, bucketIndex: 5, sectorsUsed: 0 },
-    ])
+    ]
+    live.markClean(17, new Uint8Array(24), positions, [0])
     live.write()
     const { clean, features, compat, members, cleanSection } = read(1)
     expect({ clean, compat }).toEqual({ clean: true, compat: 15n })

@@ -7,10 +7,11 @@
  */
 
 import { isWritable, type Codecs } from '@cowherd/shim'
+import { DataType } from '../data-types.ts'
 import { SuperblockError } from '../errors.ts'
 import { METADATA_CHECKSUM_TYPES } from '../integrity-seal.ts'
 import type { Assembly } from './assemble.ts'
-import { covering } from './btree-bitmap.ts'
+import { coveringOf } from './btree-bitmap.ts'
 import { isDevicesOwn, SuperblockDraft } from './draft.ts'
 import { COMPAT_FEATURES, FEATURES } from './features.ts'
 import { Flag } from './flags.ts'
@@ -52,6 +53,8 @@ export class LiveSuperblock {
   private ranges: readonly SeqRange[]
   private ext: Section | undefined
   private isChanged = false
+  /** Nothing is written: all takes effect at once, later. */
+  private isHeld = false
 
   /**
    * All devices of `assembly` are open for writing. `nowSeconds`: since 1970. Throws SuperblockError EOPNOTSUPP for volumes of another version
@@ -130,9 +133,14 @@ export class LiveSuperblock {
 
   /**
    * After the last write to a volume, when nothing is pinned any more. `journalSeq`: of the last entry, which has no keys; `records`: those of
-   * the section `clean`.
+   * the section `clean`; `journalDevices`: those that have that entry, ascending; no others are needed for the journal any more.
    */
-  markClean(journalSeq: number, records: Uint8Array, positions: readonly ShutdownPosition[]): boolean {
+  markClean(
+    journalSeq: number,
+    records: Uint8Array,
+    positions: readonly ShutdownPosition[],
+    journalDevices: readonly number[],
+  ): boolean {
     const { draft } = this
     draft.setFlag(Flag.clean, 1)
     draft.features &= ~featureBits(FEATURES_DIRTY)
@@ -141,6 +149,11 @@ export class LiveSuperblock {
     for (const { device, bucketIndex, sectorsUsed } of positions) {
       this.setMember(device, { lastJournalBucket: bucketIndex, lastJournalBucketSectors: sectorsUsed })
     }
+    const needed = journalDevices.join()
+    this.replicas = this.replicas.filter(
+      ({ dataType, devices }) => dataType !== DataType.journal || sorted(devices).join() === needed,
+    )
+    this.storeReplicas()
     return this.changed()
   }
 
@@ -160,8 +173,9 @@ export class LiveSuperblock {
 
   /** Before a btree node in these sectors can be reached. */
   coverNode(device: number, sector: number, sectors: number): boolean {
-    const { btreeBitmap, btreeBitmapShift } = this.member(device)
-    const { bits, shift } = covering({ bits: btreeBitmap, shift: btreeBitmapShift }, sector, sector + sectors)
+    const { btreeBitmap, btreeBitmapShift, bucketCount, bucketSectors } = this.member(device)
+    const bitmap = { bits: btreeBitmap, shift: btreeBitmapShift }
+    const { bits, shift } = coveringOf(bitmap, sector, sector + sectors, bucketCount * bucketSectors)
     if (bits === btreeBitmap && shift === btreeBitmapShift) return this.isChanged
     this.setMember(device, { btreeBitmap: bits, btreeBitmapShift: shift })
     return this.changed()
@@ -237,6 +251,29 @@ export class LiveSuperblock {
     return this.changed()
   }
 
+  /** Lets `write` do nothing until `release`: all changes take effect together. */
+  hold(): void {
+    this.isHeld = true
+  }
+
+  /**
+   * Writes everything. `first`: a device of which those on the others don't know yet; it has all its copies before any other is touched, so
+   * that whoever finds one that names the device finds the device. Throws as `write` does.
+   */
+  release(first: number | undefined): void {
+    this.isHeld = false
+    const { targets } = this
+    if (first !== undefined) {
+      this.targets = targets.filter(({ index }) => index === first)
+      try {
+        this.write()
+      } finally {
+        this.targets = targets
+      }
+    }
+    this.write()
+  }
+
   /** Writes no more to a device that has failed. */
   leaveOut(device: number): void {
     this.targets = this.targets.filter(({ index }) => index !== device)
@@ -248,7 +285,7 @@ export class LiveSuperblock {
    */
   write(): void {
     const { draft, targets } = this
-    if (draft.getFlag(Flag.initialized) === 0) return
+    if (this.isHeld || draft.getFlag(Flag.initialized) === 0) return
     if (targets.length === 0) throw new SuperblockError('EIO', '', 'no device is left to write it to')
     this.isChanged = true
     draft.seq += 1n
