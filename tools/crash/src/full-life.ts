@@ -25,9 +25,9 @@ export interface LifeOptions {
 }
 
 /** New disks with an empty filesystem on them. */
-export function emptyFileSystem({ devices = 1, sizeBytes, volume = {} }: LifeOptions): Image[] {
+export function emptyFileSystem({ devices = 1, sizeBytes, volume = {} }: LifeOptions, seed = 1): Image[] {
   const images = Array.from({ length: devices }, () => Image.empty(sizeBytes))
-  const random = randomOf(1)
+  const random = randomOf(seed)
   makeVolume(
     images.map((image, disk) => ({ device: image.device(`disk ${disk}`), blockBytes: BLOCK })),
     {

@@ -4,6 +4,7 @@ import * as fs from 'node:fs'
 import { join } from 'node:path'
 import {
   bpos,
+  Bset,
   BtreeId,
   BtreePtrV2,
   Jset,
@@ -39,6 +40,8 @@ import { verifyVolume } from './verify.ts'
 
 const SECTOR = 512
 const PIECE_BYTES = 1 << 20
+/** Of the section `clean`: what lies before its records. */
+const CLEAN_HEAD_BYTES = 16
 const POS_BYTE = KEY_POS_AT * 4
 
 export class Patient {
@@ -71,10 +74,8 @@ export class Patient {
     const length = setsOf(this.nodeBytes(root, specimen.nodeBytes), specimen.blockBytes)[0].end
     const sectors = (Math.ceil(length / specimen.blockBytes) * specimen.blockBytes) / SECTOR
     return this.changeEntry((bytes) => {
-      const view = new DataView(bytes.buffer)
-      walkRecords(view, Jset.size, bytes.length, (record) => {
-        if (record.type !== JsetEntryType.btreeRoot || record.btree !== btree) return
-        view.setUint16(record.start + KEY_BYTES + BtreePtrV2.offsets.sectorsWritten, sectors, true)
+      changePointer(bytes, Jset.size, btree, (view, value) => {
+        view.setUint16(value + BtreePtrV2.offsets.sectorsWritten, sectors, true)
       })
     })
   }
@@ -130,6 +131,17 @@ export class Patient {
     return this
   }
 
+  /** Gives the root node of a btree another number, and says so wherever it is pointed to. */
+  renumber(btree: number, seq: bigint): this {
+    const change = (view: DataView, value: number): void => view.setBigUint64(value + BtreePtrV2.offsets.seq, seq, true)
+    this.changeRoot(btree, (bytes, sets) => {
+      const view = new DataView(bytes.buffer)
+      for (const { bset } of sets) view.setBigUint64(bset + Bset.offsets.seq, seq, true)
+    })
+    this.changeSuperblocks((edit) => changePointer(edit.section('clean').payload, CLEAN_HEAD_BYTES, btree, change))
+    return this.changeEntry((bytes) => changePointer(bytes, Jset.size, btree, change))
+  }
+
   /** The place of the root node of a btree. */
   rootOf(btree: number): NodeSite {
     const root = this.specimen.nodes.find((node) => node.isRoot && node.btree === btree)
@@ -179,6 +191,19 @@ export class Patient {
   private nodeBytes({ copies: [{ device, at }] }: NodeSite, length: number): Uint8Array {
     return loadNode(this.devices[device], at, length, this.specimen.blockBytes, this.specimen.sealer)
   }
+}
+
+/** Calls `change` with where the value of the pointer to a btree's root lies, among the records from byte `from` on. */
+function changePointer(
+  bytes: Uint8Array,
+  from: number,
+  btree: number,
+  change: (view: DataView, value: number) => void,
+): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  walkRecords(view, from, bytes.length, (record) => {
+    if (record.type === JsetEntryType.btreeRoot && record.btree === btree) change(view, record.start + KEY_BYTES)
+  })
 }
 
 /** A key of alloc that `is` of a data type. */
