@@ -23,6 +23,10 @@ function anything(): Operations {
     while (request.addEntry(Uint8Array.of(1, 2, 3), entry, 0, 1));
     request.sendNames()
   }
+  const made = (request: Request, name: Uint8Array, what: number): void => {
+    entry.node = bytesOf(name) + what
+    request.entry(entry)
+  }
   return {
     lookup(request, parent, name) {
       entry.node = bytesOf(name) + parent
@@ -32,16 +36,40 @@ function anything(): Operations {
     forget: () => undefined,
     getattr: (request) => void request.attributes(attributes, 1),
     statx: (request) => void request.statx(attributes, 1),
+    setattr: (request, _, changes) => void request.attributes(attributes, changes.has('size') ? 1 : 2),
     readlink: (request) => void request.copy(new Uint8Array(10)),
+    mknod: (request, _, name, mode) => made(request, name, mode),
+    mkdir: (request, _, name, mode) => made(request, name, mode),
+    symlink: (request, _, name, target) => made(request, name, bytesOf(target)),
+    link: (request, node, _, name) => made(request, name, node),
+    unlink: (request, _, name) => void (bytesOf(name) % 2 === 0 ? request.ok() : request.error('EISDIR')),
+    rmdir: (request, _, name) => void (bytesOf(name) % 2 === 0 ? request.ok() : request.error('ENOTDIR')),
+    rename: (request, _, name, __, newName) =>
+      void (bytesOf(name) > bytesOf(newName) ? request.ok() : request.error('EXDEV')),
+    create(request, _, name) {
+      entry.node = bytesOf(name)
+      request.created(entry, 1, 2)
+    },
+    tmpfile: (request) => void request.created(entry, 1, 2),
     open: (request, _, flags) => void request.opened(flags, 0),
     read(request, _, __, ___, size) {
       request.data(size)
       request.sendData(size)
     },
+    write(request, _, __, ___, data) {
+      bytesOf(data)
+      request.written(data.length)
+    },
+    fallocate: (request) => void request.ok(),
+    copyFileRange: (request, _, __, ___, ____, _____, ______, length) => void request.copied(length),
+    fsync: (request) => void request.ok(),
     release: (request) => void request.ok(),
     readdir: (request, _, __, ___, ____, size) => names(request, size),
     readdirplus: (request, _, __, ___, ____, size) => names(request, size),
     getxattr: (request, _, name, size) => void request.xattr(name, size),
+    setxattr: (request, _, name, value) =>
+      void (bytesOf(name) > bytesOf(value) ? request.ok() : request.error('E2BIG')),
+    removexattr: (request, _, name) => void (bytesOf(name) > 99 ? request.ok() : request.error('ENODATA')),
     listxattr: (request, _, size) => void request.xattr(new Uint8Array(70_000), size),
     lseek: (request, _, __, offset) => void request.offset(Math.abs(offset)),
     interrupt: () => undefined,

@@ -175,8 +175,6 @@ export const WriteFlag = {
   killSuidgid: 1 << 2,
 } as const
 
-/** Bit of `openFlags` in OPEN and CREATE: set-user-id and set-group-id are to go with what O_TRUNC cuts off. */
-export const OPEN_KILL_SUIDGID = 1
 
 /** Flags of renameat2(2). */
 export const RenameFlag = { noReplace: 1 << 0, exchange: 1 << 1, whiteout: 1 << 2 } as const
