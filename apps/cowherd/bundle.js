@@ -17,6 +17,7 @@ const { metafile } = await build({
     at('dist/main.js'),
     at('dist/mount-helper.js'),
     { in: at('../../packages/mount/dist/engine.worker.js'), out: 'engine.worker' },
+    { in: at('../../packages/mount/dist/flusher.worker.js'), out: 'flusher.worker' },
     { in: at('dist/parallel/reader.worker.js'), out: 'reader.worker' },
   ],
   outdir: at('dist/bundle'),

@@ -209,16 +209,21 @@ function makeJournal(
   health: DeviceHealth,
   preferred: ReadonlySet<number>,
 ): Journal {
-  const { assembly, btrees, clocks, keyVersion, nowSeconds, start, uuidWord } = ground
+  const { assembly, btrees, clocks, isStaged, keyVersion, nowSeconds, start, uuidWord } = ground
   const { options, members, features, blockSectors, version } = assembly.best
   return new Journal({
     ...{ start, nowSeconds, uuidWord, version, seal: sealOf(ground), blockBytes: blockSectors * 512 },
-    ...{ metadataReplicas: options.metadataReplicas, metadataReplicasRequired: options.metadataReplicasRequired },
+    metadataReplicas: isStaged ? 1 : options.metadataReplicas,
+    metadataReplicasRequired: isStaged ? 1 : options.metadataReplicasRequired,
     ...(ground.journalThread === undefined ? {} : { thread: ground.journalThread }),
     mayNotFlush: hasFeature(features, 'journal_no_flush'),
     devices: ground.journals.flatMap((each) => {
       const device = devices[each.index]
       const { durability, discard, dataAllowed } = members[each.index]
+      if (isStaged && device !== undefined) {
+        // the only one there is, whatever it is for otherwise
+        return [{ ...each, device, durability: 1, discard: false, isPreferred: true, isWritable: () => true }]
+      }
       if (device === undefined || !allows(dataAllowed, DataType.journal)) return []
       const isPreferred = preferred.has(each.index)
       return [{ ...each, device, durability, discard, isPreferred, isWritable: () => health.isWritable(each.index) }]

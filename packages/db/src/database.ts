@@ -66,7 +66,7 @@ export interface WriteOptions {
 /** Where the journal of a `StagedDatabase` goes. */
 export interface Staging {
   readonly start: JournalStart
-  readonly journals: readonly JournalDevice[]
+  readonly journal: JournalDevice
 }
 
 const CACHE_BYTES = 256 << 20
@@ -138,7 +138,7 @@ export class Database extends Volume {
     this.keyVersion = keyVersion
     this.keyVersionSafe = keyVersion + KEY_VERSIONS_UNKNOWN
     this.isStaged = staging !== undefined
-    const journals = staging?.journals ?? journalDevices(assembly)
+    const journals = staging === undefined ? journalDevices(assembly) : [staging.journal]
     const start = staging?.start ?? this.findStart(assembly)
     this.parts = makeParts({
       ...{

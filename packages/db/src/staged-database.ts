@@ -7,6 +7,8 @@
  *     journal       goes to buckets that the superblock on the devices doesn't know as those of a journal
  *     superblock    is held back; then it is written once, and the volume is the new one, shut down cleanly
  *
+ * A device's journal buckets are named by its own superblock alone. So only one device gets any, and its superblock is written first, whole.
+ *
  * Whenever the power is cut before that last step the volume is the old one, untouched. Format chapter 1, 7.4.
  */
 
@@ -15,55 +17,52 @@ import { VolumeError } from './errors.ts'
 import type { JournalDevice } from './journal/journal-scan.ts'
 import type { Assembly, JournalBuckets } from './superblock/index.ts'
 
-/** A device that gets more journal buckets: those at the end of its list, from `firstIndex` on. */
+/** The device whose own superblock changes: it gets journal buckets, at the end of its list, from `firstIndex` on. */
 export interface JournalHost {
   readonly device: number
   readonly firstIndex: number
 }
 
 export class StagedDatabase extends Database {
-  private readonly hosts: readonly JournalHost[]
+  private readonly host: JournalHost
 
   /**
-   * `assembly`: of the devices as they will be, with the superblocks that they will have; the volume was shut down cleanly. `hosts`: at least
-   * one, whose new journal buckets are free, and without any journal entries. Throws VolumeError.
+   * `assembly`: of the devices as they will be, with the superblocks that they will have; the volume was shut down cleanly. The host's new journal
+   * buckets are free, and without any journal entries. Throws VolumeError.
    */
-  constructor(assembly: Assembly, options: DatabaseOptions, hosts: readonly JournalHost[]) {
+  constructor(assembly: Assembly, options: DatabaseOptions, host: JournalHost) {
     const nextSeq = Number(assembly.best.cleanSection?.journalSeq ?? 0n) + 1
-    const rings = new Map(hosts.map(({ device }) => [device, { bucketIndex: 0, sectorsUsed: 0, seqs: undefined }]))
+    const ring = { bucketIndex: 0, sectorsUsed: 0, seqs: undefined }
     // nothing of the volume changes but where it lies
     super(assembly, { ...options, triggers: new Map(), passes: {} }, new Takeover(), {
-      start: { nextSeq, lastSeq: nextSeq, rings, torn: [] },
-      journals: hosts.map((host) => journalOf(assembly, host)),
+      start: { nextSeq, lastSeq: nextSeq, rings: new Map([[host.device, ring]]), torn: [] },
+      journal: journalOf(assembly, host),
     })
-    this.hosts = hosts
+    this.host = host
   }
 
   /**
-   * Makes the volume the new one, shut down cleanly. `newDevice`: one that the superblock on the others doesn't know yet. If it throws, the
-   * volume is either. Throws VolumeError.
+   * Makes the volume the new one, shut down cleanly. If it throws, the volume is either: the old one, if nothing of the new one is found on
+   * any device. Throws VolumeError.
    */
-  takeEffect(newDevice: number | undefined): void {
+  takeEffect(): void {
     const { maintenance, journal, health, live } = this.parts
+    const { device: index, firstIndex } = this.host
     this.guard(() => {
       maintenance.writeBack()
-      const { journalSeq, records, positions } = journal.writeEmptyFlush()
-      // on with fewer devices, as one goes on otherwise, would be another change than was asked for
+      const { journalSeq, records, positions, devices } = journal.writeEmptyFlush()
+      // to go on with fewer devices, as is done otherwise, would be another change than was asked for
       if (health.hasFailures) throw new VolumeError('EIO', '', 'a device has failed: nothing was changed')
-      live.markClean(
-        journalSeq,
-        records,
-        positions.map(({ device, bucketIndex, sectorsUsed }) => {
-          const first = this.hosts.find((host) => host.device === device)?.firstIndex ?? 0
-          return { device, bucketIndex: first + bucketIndex, sectorsUsed }
-        }),
-      )
-      live.release(newDevice)
+      const moved = positions.map(({ device, bucketIndex, sectorsUsed }) => {
+        return { device, bucketIndex: firstIndex + bucketIndex, sectorsUsed }
+      })
+      live.markClean(journalSeq, records, moved, devices)
+      live.release(index)
     })
   }
 }
 
-/** The journal of a host, as far as it is new. */
+/** The journal of the host, as far as it is new. */
 function journalOf(assembly: Assembly, { device: index, firstIndex }: JournalHost): JournalDevice {
   const device = assembly.devices[index]
   const buckets = assembly.journalBuckets[index]

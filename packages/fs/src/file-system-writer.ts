@@ -111,8 +111,11 @@ export interface FileSystemWriter {
   /** Throws ENODATA. */
   removeAttribute(ref: Readonly<NodeRef>, name: Uint8Array | string): void
 
-  /** Writes all of `data` at byte `offset` of a regular file; the file grows as needed. Throws ENOSPC, EFBIG, EIO with nothing of it written. */
-  write(ref: Readonly<NodeRef>, offset: number, data: Uint8Array): void
+  /**
+   * Writes all of `data` at byte `offset` of a regular file; the file grows as needed. `times`: it was written earlier, and whoever kept it sets the
+   * file's times. Throws ENOSPC, EFBIG, EIO with nothing of it written.
+   */
+  write(ref: Readonly<NodeRef>, offset: number, data: Uint8Array, times?: 'now' | 'kept'): void
   allocate(ref: Readonly<NodeRef>, offset: number, length: number, mode: AllocateMode): void
   /** Copies bytes within the volume; returns how many, fewer at the end of the source. */
   copyRange(

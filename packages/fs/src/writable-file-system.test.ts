@@ -1,4 +1,5 @@
-import { openDatabase, VolumeError, type Database, type ErrorCode } from '@cowherd/db'
+import { bpos, BtreeId, Key, openDatabase, u64, VolumeError } from '@cowherd/db'
+import type { Bpos, Database, ErrorCode } from '@cowherd/db'
 import { fuzzCodecs as codecs, Random } from '@cowherd/fuzz'
 import { decodeUtf8, encodeUtf8 } from '@cowherd/kernel-lib'
 import { writableMemoryStore } from '@cowherd/store'
@@ -6,7 +7,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { fsDatabaseParts } from './database-parts.ts'
 import type { Caller, Time } from './file-system-writer.ts'
 import { Field } from './inode-fields.ts'
-import { InodeFlag, type Inode } from './inode.ts'
+import { INODE_GENERATION, INODE_V3, InodeFlag, type Inode } from './inode.ts'
 import { storeInode } from './inode-versions.ts'
 import { NodeRef } from './node-ref.ts'
 import { takeSnapshot } from './testing/take-snapshot.ts'
@@ -641,6 +642,26 @@ describe('options of files', () => {
   })
 })
 
+const TOP = 0xffffffff
+
+/** The version of an inode in the first snapshot has lost its name, as it might have before others were taken while somebody used it. */
+function orphanAbove(db: Database, ref: Readonly<NodeRef>, inode: Inode): void {
+  const key = new Key()
+  db.write((updates) => {
+    expect(updates.get(BtreeId.inodes, bpos(0, ref.inodeLo, TOP), key)).toBe(true)
+    expect(inode.decode(key)).toBeUndefined()
+    inode.flagsWord |= InodeFlag.unlinked
+    updates.remove(BtreeId.dirents, bpos(inode.dirLo, u64(inode.dirOffsetHi, inode.dirOffsetLo), TOP))
+    inode.fields.fill(0, 2 * Field.dir, 2 * Field.dirOffset + 2)
+    storeInode(updates, inode)
+  })
+}
+
+function typeAt(db: Database, pos: Bpos): number {
+  const cursor = db.cursor(BtreeId.inodes)
+  return cursor.seek(pos) && cursor.key.offset === pos[1] && cursor.key.snapshot === pos[0] ? cursor.key.type : 0
+}
+
 describe('subvolumes', () => {
   test('are borders', () => {
     const rig = new Rig()
@@ -695,6 +716,52 @@ describe('subvolumes', () => {
     const parents = Object.fromEntries(fs.listSubvolumes().map(({ id, pathParent }) => [id, pathParent]))
     expect(parents).toEqual({ 1: 0, 2: 1, 3: 2, 4: 1 })
     expect(decodeUtf8(fs.pathOf(NodeRef.of(3, 0, 4096)) ?? new Uint8Array(0))).toBe('fourth/third')
+  })
+
+  test('can be moved where older snapshots have their names', () => {
+    const rig = new Rig()
+    rig.directory('directory')
+    for (const [id, name] of ['two', 'three', 'four'].entries()) rig.snapshot(id + 2, name)
+    rig.snapshot(5, 'five')
+    const { fs, root } = rig
+    const { numberLo } = rig.attributesOf(fs.resolve('directory'))
+    fs.rename(root, 'two', root, 'directory', { exchange: true })
+    fs.rename(root, 'three', fs.resolve('two'), 'third')
+    fs.rename(fs.resolve('two'), 'third', root, 'four', { exchange: true })
+    expect(rig.names()).toEqual(['directory', 'five', 'four', 'lost+found', 'two'])
+    expect(['directory', 'four', 'two/third', 'five'].map((path) => fs.resolve(path).subvolume)).toEqual([2, 3, 4, 5])
+    expect(fs.resolve('two').inodeLo).toBe(numberLo)
+    expect(rig.names(fs.resolve('five'))).toEqual(['directory', 'lost+found'])
+  })
+
+  test('what a snapshot was kept for goes with it', () => {
+    const rig = new Rig()
+    rig.file('x')
+    rig.snapshot(2, 'two')
+    const { fs, db, root, inode } = rig
+    const ref = fs.resolve('x')
+    fs.rename(root, 'x', root, 'y')
+    fs.unlink(fs.resolve('two'), 'x')
+    orphanAbove(db, ref, inode)
+    fs.hold(ref)
+    fs.unlink(root, 'y')
+    const pos = bpos(0, ref.inodeLo, TOP)
+    expect(typeAt(db, pos)).toBe(INODE_V3)
+    fs.forget(ref)
+    expect(typeAt(db, pos)).toBe(INODE_GENERATION)
+  })
+
+  test('and at once if nobody uses it', () => {
+    const rig = new Rig()
+    rig.file('x')
+    rig.snapshot(2, 'two')
+    const { fs, db, root, inode } = rig
+    const ref = fs.resolve('x')
+    fs.rename(root, 'x', root, 'y')
+    fs.unlink(fs.resolve('two'), 'x')
+    orphanAbove(db, ref, inode)
+    fs.unlink(root, 'y')
+    expect(typeAt(db, bpos(0, ref.inodeLo, TOP))).toBe(INODE_GENERATION)
   })
 
   test('a directory of which only a foreign subvolume is left is empty', () => {
@@ -780,6 +847,21 @@ test('a full volume can be emptied', { timeout: 120_000 }, () => {
   for (const name of rig.names()) if (name !== 'lost+found') fs.unlink(root, name)
   expect(rig.names()).toEqual(['lost+found'])
   rig.file('again')
+})
+
+test('a subvolume that is not there is refused, and nothing stays open', async () => {
+  const disk = blankDisk()
+  for (const [subvolume, code] of [
+    [7, 'ENOENT'],
+    ['x', 'ENOENT'],
+    ['lost+found', 'EINVAL'],
+  ] as const) {
+    const device = writableMemoryStore(disk, 'disk')
+    const closed = vi.spyOn(device, 'close')
+    expectError(code, () => void openWritableFileSystem([device], { codecs, random: () => undefined, subvolume }))
+    expect(closed).toHaveBeenCalled()
+  }
+  await judge(disk, true)
 })
 
 test('after a failure of its device the filesystem is read only, and can be closed', () => {

@@ -74,14 +74,20 @@ const DEPTH_MAX = 1 << 20
 const FREES: WriteOptions = { frees: true }
 
 /**
- * Opens the volume on `devices` for writing, with recovery if it wasn't shut down. The devices have to stay the caller's alone until `close`. Throws
- * VolumeError: what `openDatabase` does, and if the subvolume asked for does not exist.
+ * Opens the volume on `devices` for writing, with recovery if it wasn't shut down. The devices have to stay the caller's alone until `close`.
+ * Throws VolumeError: what `openDatabase` does; ENOENT, EINVAL if there is no such subvolume, and the volume is shut down again.
  */
 export function openWritableFileSystem(
   devices: readonly WritableBlockDevice[],
   options: WritableFileSystemOptions & Omit<DatabaseOptions, keyof typeof fsDatabaseParts>,
 ): WritableFileSystem {
-  return writableFileSystem(openDatabase(devices, { ...options, ...fsDatabaseParts }), options)
+  const db = openDatabase(devices, { ...options, ...fsDatabaseParts })
+  try {
+    return writableFileSystem(db, options)
+  } catch (error) {
+    db.close()
+    throw error
+  }
 }
 
 /** The filesystem on a database that was opened with `fsDatabaseParts`. Throws VolumeError if the subvolume asked for does not exist. */
@@ -109,7 +115,7 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
     this.removals = new Removals(db, this.subvolumes, this.tree)
     this.data = new FileData(db, this.subvolumes, this.times, {
       touch: (inode) => {
-        refuseFixed(inode, InodeFlag.immutable)
+        refuseImmutable(inode)
         touch(inode, this.tree.now)
       },
     })
@@ -285,9 +291,9 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
     }, FREES)
   }
 
-  write(ref: Readonly<NodeRef>, offset: number, data: Uint8Array): void {
+  write(ref: Readonly<NodeRef>, offset: number, data: Uint8Array, times: 'now' | 'kept' = 'now'): void {
     this.tree.takeTime()
-    this.data.write(ref, offset, data)
+    this.data.write(ref, offset, data, times === 'kept' ? refuseImmutable : undefined)
   }
 
   allocate(ref: Readonly<NodeRef>, offset: number, length: number, mode: AllocateMode): void {
@@ -395,7 +401,8 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
   ): void {
     const { tree, directory: parent, removals } = this
     checkName(name)
-    if (this.lookup(directory, name, new NodeRef())) throw new VolumeError('EEXIST', decodeUtf8(name), 'is there already')
+    if (this.lookup(directory, name, new NodeRef()))
+      throw new VolumeError('EEXIST', decodeUtf8(name), 'is there already')
     this.makeNameless(directory, birth, target, inode, FileType.regular | LINK_PERMISSIONS)
     this.hold(target)
     try {
@@ -482,6 +489,10 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
     }
     throw new KeyError('EIO', directory.toString(), 'directories in a circle')
   }
+}
+
+function refuseImmutable(inode: Inode): void {
+  refuseFixed(inode, InodeFlag.immutable)
 }
 
 function typed(mode: number, type: number): number {

@@ -35,3 +35,9 @@ export function errnoOf(error: unknown): ErrnoName | undefined {
   if (error instanceof DeviceError || error instanceof CodecError) return 'EIO'
   return undefined
 }
+
+/** What the volume's error says; throws it again if it is one of ours. */
+export function volumeMessage(error: unknown): string {
+  if (error instanceof Error && errnoOf(error) !== undefined) return error.message
+  throw error
+}

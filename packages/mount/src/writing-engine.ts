@@ -7,14 +7,14 @@
  */
 
 import { randomFillSync } from 'node:crypto'
-import { openDatabase, VolumeError, type Database } from '@cowherd/db'
+import { openDatabase, type Database, type VolumeError } from '@cowherd/db'
 import { fsDatabaseParts, writableFileSystem, type WritableFileSystem } from '@cowherd/fs'
 import { NodeTable, Reply, type DeferredRequest, type Request } from '@cowherd/fuse'
 import { nativeCodecs, ThreadRegistry } from '@cowherd/shim'
 import { withWritableDevices } from './devices.ts'
 import type { Engine } from './engine.ts'
 import type { EngineData, EngineMessage } from './messages.ts'
-import { errnoOf } from './errno.ts'
+import { errnoOf, volumeMessage } from './errno.ts'
 import { JournalFlusher } from './journal-flusher.ts'
 import { newSession } from './new-session.ts'
 import { WritingOperations, type WritingDuties } from './writing-operations.ts'
@@ -156,8 +156,7 @@ class WritingEngine implements Engine {
       }
       db.work(now)
     } catch (error) {
-      if (!(error instanceof VolumeError)) throw error
-      this.note(error.message)
+      this.note(volumeMessage(error))
     }
   }
 
@@ -166,8 +165,8 @@ class WritingEngine implements Engine {
     try {
       this.close()
     } catch (error) {
-      if (!(error instanceof VolumeError)) throw error
-      this.note(`the volume could not be shut down, and is recovered when it is mounted next: ${error.message}`)
+      const why = volumeMessage(error)
+      this.note(`the volume could not be shut down, and is recovered when it is mounted next: ${why}`)
     }
   }
 

@@ -296,6 +296,16 @@ describe('data', () => {
     expect(text(mount.read(node, 0, 100))).toBe('hel\0\0')
   })
 
+  test('the kernel tells the times of what it has kept; of what comes at once it is now', () => {
+    const node = mount.file('a')
+    const times = { mtimeSeconds: 77, mtimeNanoseconds: 1, ctimeSeconds: 88, ctimeNanoseconds: 2 }
+    mount.setattr(node, ['mtime', 'ctime'], times)
+    mount.write(node, 0, bytes('x'), WriteFlag.cache)
+    expect(mount.getattr(node).attributes).toMatchObject({ ...times, size: 1 })
+    mount.write(node, 0, bytes('y'))
+    expect(mount.getattr(node).attributes?.mtimeSeconds).toBeGreaterThan(1e9)
+  })
+
   test('with a write go capabilities, and set-user-id if the kernel says so', () => {
     const node = mount.file('a', { mode: 0o4755 })
     mount.ask((to, request) => to.setxattr(request, node, bytes('security.capability'), bytes('x'), 0, false))

@@ -14,6 +14,7 @@ import type { AllocateMode, AttributeChanges, Caller, FileSystem, FileSystemWrit
 import { AllocateFlag, OpenFlag, RenameFlag, SetattrFlag, WriteFlag, XattrFlag } from '@cowherd/fuse'
 import type { Attributes, AttributeChanges as SetattrChanges, NodeTable, Request } from '@cowherd/fuse'
 import type { CacheTimes } from './caching.ts'
+import { volumeMessage } from './errno.ts'
 import { VolumeOperations } from './volume-operations.ts'
 
 /** What the operations need of the engine besides the files. */
@@ -81,9 +82,8 @@ export class WritingOperations extends VolumeOperations {
     try {
       this.writer.forget(ref)
     } catch (error) {
-      if (!(error instanceof VolumeError)) throw error
       // if it has no name, the next start deletes it
-      this.duties.note(`${ref.toString()} could not be deleted: ${error.message}`)
+      this.duties.note(`${ref.toString()} could not be deleted: ${volumeMessage(error)}`)
     }
     this.changed()
   }
@@ -202,7 +202,8 @@ export class WritingOperations extends VolumeOperations {
     const ref = this.fileOf(node)
     this.dropCapability(node, ref)
     if ((writeFlags & WriteFlag.killSuidgid) !== 0) writer.setattr(ref, { killPrivileges: true }, inode)
-    writer.write(ref, offset, data)
+    // of what it has kept so far the kernel tells the times by itself
+    writer.write(ref, offset, data, (writeFlags & WriteFlag.cache) === 0 ? 'now' : 'kept')
     this.changed()
     request.written(data.length)
   }

@@ -1,12 +1,11 @@
 /** `cowherd format`: makes a new volume on image files or block devices. */
 
 import { randomFillSync } from 'node:crypto'
-import { closeSync, existsSync, ftruncateSync, openSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { Option, type Command } from 'commander'
-import { makeVolume, OPTIONS, printSuperblock, readSuperblock, type NewDevice, type OptionName } from '@cowherd/db'
+import { makeVolume, OPTIONS, printSuperblock, readSuperblock, type OptionName } from '@cowherd/db'
 import { addFirstKeys } from '@cowherd/fs'
-import { nativeCodecs, type WritableBlockDevice } from '@cowherd/shim'
-import { findSignature, openWritableStore, physicalBlockBytes } from '@cowherd/store'
+import { nativeCodecs } from '@cowherd/shim'
 import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
 import { examples } from '../cli/help.ts'
@@ -17,8 +16,8 @@ import {
   parseFormatWords,
   VOLUME_OPTIONS,
   type FormatWords,
-  type WantedDevice,
 } from '../format/format-words.ts'
+import { openNewDevice } from '../format/new-device.ts'
 
 interface Flags {
   readonly encrypted?: boolean
@@ -86,7 +85,7 @@ async function format(context: Context, words: readonly string[], flags: Flags):
   const codecs = nativeCodecs()
   const random = (bytes: Uint8Array): void => void randomFillSync(bytes)
   const strHash = wanted.options.strHash ?? OPTIONS.strHash.defaultValue
-  const devices = wanted.devices.map((device) => openDevice(context, device, flags.force === true))
+  const devices = wanted.devices.map((device) => openNewDevice(context, device, flags.force === true))
   const { devices: _devices, ...volume } = wanted
   makeVolume(devices, {
     ...volume,
@@ -111,32 +110,6 @@ function refuseSource(source: string, isEmpty: boolean): void {
   if (isEmpty) throw new CommandError(ExitCode.usage, 'format: --no_initialize leaves nothing that --source could fill')
   if (statSync(source, { throwIfNoEntry: false })?.isDirectory() === true) return
   throw new CommandError(ExitCode.incomplete, `${source}: no such directory`)
-}
-
-/** Opens a device for writing, and refuses one that holds something, unless that may go. */
-function openDevice(context: Context, wanted: WantedDevice, force: boolean): NewDevice {
-  const { path, ...options } = wanted
-  const isNew = options.sizeBytes !== undefined && !existsSync(path)
-  if (isNew) makeImage(path, options.sizeBytes)
-  const device = openWritableStore(path, { note: (text: string) => context.note(text) })
-  context.closeLater(device)
-  if (!force && !isNew) refuseUsed(device)
-  return { ...options, device, blockBytes: Math.max(512, Math.min(4096, physicalBlockBytes(path))) }
-}
-
-function refuseUsed(device: WritableBlockDevice): void {
-  const found = findSignature(device)
-  if (found === undefined) return
-  throw new CommandError(ExitCode.incomplete, `${device.name}: holds ${found} already (--force overwrites it)`)
-}
-
-function makeImage(path: string, sizeBytes = 0): void {
-  const file = openSync(path, 'wx')
-  try {
-    ftruncateSync(file, sizeBytes)
-  } finally {
-    closeSync(file)
-  }
 }
 
 /** The passphrase of the new volume, if it has one. */

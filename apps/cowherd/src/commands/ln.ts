@@ -22,7 +22,10 @@ export function registerLn(program: Command, context: Context): void {
     .option('-s, --symbolic', 'a symbolic link, to whatever it may lead')
     .option('-f, --force', 'replace a file that exists')
     .action((volume: string, target: string, path: string, flags: Flags) => ln(context, volume, target, path, flags))
-  examples(command, ['cowherd ln disk.img /bin/gzip /bin/gunzip', 'cowherd ln -s disk.img ../lib/libx.so.1 /usr/lib/libx.so'])
+  examples(command, [
+    'cowherd ln disk.img /bin/gzip /bin/gunzip',
+    'cowherd ln -s disk.img ../lib/libx.so.1 /usr/lib/libx.so',
+  ])
 }
 
 async function ln(context: Context, volume: string, target: string, path: string, flags: Flags): Promise<void> {

@@ -49,7 +49,10 @@ function makeWay(fs: WritableFileSystem, path: string): NodeRef | undefined {
   const caller = thisUser()
   // who makes the way must be able to go on with it, whatever the umask says
   const passable = { ...caller, umask: caller.umask & ~0o300 }
-  const names = Buffer.from(path).toString('latin1').split('/').filter((name) => name !== '')
+  const names = Buffer.from(path)
+    .toString('latin1')
+    .split('/')
+    .filter((name) => name !== '')
   let made: NodeRef | undefined
   for (const [i] of names.entries()) {
     const way = Buffer.from(names.slice(0, i + 1).join('/'), 'latin1')

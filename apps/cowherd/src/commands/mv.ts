@@ -32,13 +32,7 @@ export function registerMv(program: Command, context: Context): void {
   examples(command, ['cowherd mv disk.img /home/me/a.txt /home/me/b.txt', 'cowherd mv disk.img /a /b /old'], remark)
 }
 
-async function mv(
-  context: Context,
-  volume: string,
-  paths: readonly string[],
-  to: string,
-  flags: Flags,
-): Promise<void> {
+async function mv(context: Context, volume: string, paths: readonly string[], to: string, flags: Flags): Promise<void> {
   const fs = await context.openWriting(volume, flags)
   const destination = destinationOf(fs, to)
   if (paths.length > 1 && destination.into === undefined) {

@@ -22,9 +22,7 @@ interface Flags extends VolumeFlags {
 const STDIN = '-'
 
 export function registerPut(program: Command, context: Context): void {
-  const command = takesVolumeToWrite(
-    program.command('put').description('copy files and directories into a volume'),
-  )
+  const command = takesVolumeToWrite(program.command('put').description('copy files and directories into a volume'))
     .argument('<sources...>', 'local paths (- is standard input), and last the path in the volume that they go to')
     .usage('[options] <volume> <sources...> <path>')
     .option('-a, --archive', 'everything must be kept: exit code 1 if something is not')
@@ -34,7 +32,10 @@ export function registerPut(program: Command, context: Context): void {
       const path = words.at(-1)
       const sources = words.slice(0, -1)
       if (path === undefined || sources.length === 0) {
-        throw new CommandError(ExitCode.usage, 'put: a source and a path in the volume are needed (see cowherd put --help)')
+        throw new CommandError(
+          ExitCode.usage,
+          'put: a source and a path in the volume are needed (see cowherd put --help)',
+        )
       }
       if (sources.includes(STDIN) && (sources.length > 1 || flags.passphraseFile === STDIN)) {
         throw new CommandError(ExitCode.usage, 'put: - stands alone: standard input is read once')
@@ -109,7 +110,8 @@ async function putInput(
   const place = destination.as
   try {
     if (lookAt(fs, place) !== undefined) {
-      if (flags.force !== true) throw new CommandError(ExitCode.incomplete, `${text}: exists already (--force replaces it)`)
+      if (flags.force !== true)
+        throw new CommandError(ExitCode.incomplete, `${text}: exists already (--force replaces it)`)
       fs.unlink(place.directory, place.name)
     }
     const input = context.openInput()

@@ -42,7 +42,10 @@ that exist get the attributes that the archive has for them.`
 
 async function untar(context: Context, volume: string, path: string, flags: Flags): Promise<void> {
   if (flags.passphraseFile === '-') {
-    throw new CommandError(ExitCode.usage, 'untar: the archive comes from standard input; the passphrase has to come from elsewhere')
+    throw new CommandError(
+      ExitCode.usage,
+      'untar: the archive comes from standard input; the passphrase has to come from elsewhere',
+    )
   }
   const fs = await context.openWriting(volume, flags)
   const directory = directoryAt(fs, path)
@@ -64,7 +67,8 @@ async function untar(context: Context, volume: string, path: string, flags: Flag
     await unpacker.run()
   } catch (error) {
     unpacker.abort()
-    if (error instanceof Interrupted) context.note(`interrupted: what is in ${pathText(directory.path)} is not complete`)
+    if (error instanceof Interrupted)
+      context.note(`interrupted: what is in ${pathText(directory.path)} is not complete`)
     if (!(error instanceof TarError)) throw error
     throw new CommandError(ExitCode.incomplete, error.message, { cause: error })
   } finally {

@@ -115,7 +115,8 @@ function optionNamed(word: string): OptionName | undefined {
   return (Object.keys(OPTIONS) as OptionName[]).find((key) => OPTIONS[key].name === word)
 }
 
-function deviceOption(name: string, value: string): Omit<WantedDevice, 'path'> | undefined {
+/** What an option of a device says; undefined for other options. Throws CommandError, and what `parseSize` throws. */
+export function deviceOption(name: string, value: string): Omit<WantedDevice, 'path'> | undefined {
   switch (name) {
     case 'label':
       return { label: value }

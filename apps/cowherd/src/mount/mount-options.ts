@@ -54,7 +54,7 @@ export const MOUNT_OPTION_HELP =
 const DELAY_MS_MAX = 0xffff_ffff
 
 /** Reads the lists given with `-o`. Throws CommandError (usage) for what we don't have. */
-export function parseMountPlan(lists: readonly string[], isRoot = process.geteuid?.() === 0): MountPlan {
+export function parseMountPlan(lists: readonly string[]): MountPlan {
   let missing: MountPlan['missing'] = 'none'
   let norecovery = false
   let nolock = false
@@ -88,8 +88,9 @@ export function parseMountPlan(lists: readonly string[], isRoot = process.geteui
   const obstacle = norecovery ? 'norecovery' : nolock ? 'nolock' : undefined
   if (asked === 'rw' && obstacle !== undefined) throw usage('rw', `a volume is only read with ${obstacle}`)
   const access = asked === 'ro' || obstacle !== undefined ? 'read' : asked === 'rw' ? 'write' : 'write-if-possible'
-  // who lets others in has their rights checked: the files' owners are as on the volume; root too lets the kernel do so when it writes
-  if (kernel.has('allow_other') || (isRoot && access !== 'read')) kernel.add('default_permissions')
+  // Who lets others in has their rights checked: the files' owners are as on the volume. Nobody else has them checked: the kernel would ask for a
+  // directory's mode after each change in it.
+  if (kernel.has('allow_other')) kernel.add('default_permissions')
   return {
     ...{ missing, norecovery, nolock, access, readOnlyBy: asked === 'ro' ? undefined : obstacle },
     ...{ writesThrough, journalFlushDelayMs, subvolume, cacheBytes, threads, times, kernel: [...kernel] },

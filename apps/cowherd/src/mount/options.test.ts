@@ -16,7 +16,7 @@ const NONE = { ...DEFAULTS, writesThrough: false, times: {}, kernel: [] }
 const UNSAID = { readOnlyBy: undefined, journalFlushDelayMs: undefined, subvolume: undefined, cacheBytes: undefined }
 
 test('reading the words', () => {
-  expect(parseMountPlan([], false)).toEqual({ ...NONE, ...UNSAID })
+  expect(parseMountPlan([])).toEqual({ ...NONE, ...UNSAID })
   expect(parseMountPlan(['ro,degraded,norecovery', 'nolock,subvol=a=b,cache_size=256K'])).toMatchObject({
     access: 'read',
     readOnlyBy: undefined,
@@ -50,13 +50,9 @@ test('reading the words', () => {
   // who lets others in has the files' rights checked
   expect(parseMountPlan(['ro,allow_other']).kernel).toEqual(['allow_other', 'default_permissions'])
   expect(parseMountPlan(['ro,noatime,max_read=4096,noatime']).kernel).toEqual(['noatime', 'max_read=4096'])
-  // root lets the kernel check them where it writes
-  expect([['ro'], [], ['rw']].map((list) => parseMountPlan(list, true).kernel)).toEqual([
-    ...[[], ['default_permissions'], ['default_permissions']],
-  ])
   // words of /etc/fstab for others
   const fstab = 'defaults,auto,noauto,user,nofail,_netdev,x-systemd.automount,X-mount.mkdir,comment=x,'
-  expect(parseMountPlan([fstab], false)).toMatchObject(NONE)
+  expect(parseMountPlan([fstab])).toMatchObject(NONE)
 })
 
 test('reading or writing', () => {
@@ -80,7 +76,7 @@ test('reading or writing', () => {
   for (const value of ['', '0', '-1', '1.5', 'soon', '9999999999']) {
     expect(() => parseMountPlan([`journal_flush_delay=${value}`])).toThrow('a number of milliseconds is wanted')
   }
-  expect(parseMountPlan(['sync,dirsync'], false).kernel).toEqual(['sync', 'dirsync'])
+  expect(parseMountPlan(['sync,dirsync']).kernel).toEqual(['sync', 'dirsync'])
 })
 
 let place: MountPlace

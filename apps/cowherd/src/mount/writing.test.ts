@@ -62,7 +62,7 @@ describe.skipIf(!fuseAvailable())('programs at work', () => {
       mv a/b/two a/b/c/three && mv -T a/b d && mv a/one d/ && mkdir e && rmdir e && rm a/hard && chmod 2750 a && chown 7:8 d/one
       mv -n d/one d/c/three; test -e d/one; touch x y; mv x y; for i in $(seq 200); do : > a/file-$i; done; rm a/file-1??`)
     expect(await inside('ls a | wc -l; ls d d/c; stat -c "%a %u:%g %h" a d/one; readlink d/soft')).toBe(
-      '102\nd:\nc\none\nsoft\n\nd/c:\nthree\n2750 0:0 2\n644 7:8 1\n../one\n'.replace('2750', '2750'),
+      '102\nd:\nc\none\nsoft\n\nd/c:\nthree\n2750 0:0 2\n644 7:8 1\n../one\n',
     )
     const before = await manifest()
     await unmount()
@@ -78,7 +78,7 @@ describe.skipIf(!fuseAvailable())('programs at work', () => {
       dd if=/dev/urandom of=big bs=1M count=24 conv=fsync 2> /dev/null
       dd if=/dev/urandom of=odd bs=777 count=999 2> /dev/null; cat odd odd >> twice; head -c 100 odd > short; echo more >> short
       truncate -s 1000000 sparse; printf end >> sparse; printf mid | dd of=sparse bs=1 seek=300000 conv=notrunc 2> /dev/null
-      dd if=/dev/zero of=direct bs=64k count=10 oflag=direct 2> /dev/null; cp --reflink=never big copy; truncate -s 5000 twice`)
+      dd if=/dev/zero of=direct bs=64k count=10 oflag=direct 2> /dev/null; dd if=big of=copy bs=1M 2> /dev/null; truncate -s 5000 twice`)
     await inside('cmp big copy && head -c 5000 odd | cmp - twice && test $(stat -c %s sparse) = 1000003')
     expect(await inside('dd if=sparse bs=1 skip=300000 count=3 2> /dev/null; tail -c 3 sparse; stat -c %s short')).toBe(
       'midend105\n',
@@ -90,8 +90,8 @@ describe.skipIf(!fuseAvailable())('programs at work', () => {
     expect(await manifest()).toBe(before)
     const usedOf = async (): Promise<number> => Number(await inside('df --output=used -B4096 . | tail -n 1'))
     const used = await usedOf()
-    await inside('rm big copy')
-    expect(used - (await usedOf())).toBeGreaterThanOrEqual(2 * 24 * 256)
+    await inside('rm big copy') // they are deleted when the kernel has forgotten them
+    expect(await until(async () => used - (await usedOf()) >= 2 * 24 * 256)).toBe(true)
     await unmount()
     await judge(volume)
   })

@@ -110,7 +110,9 @@ function stringAt(block: Uint8Array, at: number, width: number): Uint8Array {
 function numberAt(block: Uint8Array, at: number, width: number): number {
   const first = block[at]
   if ((first & 0x80) !== 0) return binaryAt(block, at, width)
-  const text = latin1(block.subarray(at, at + width)).replace(/\0.*$/s, '').trim()
+  const text = latin1(block.subarray(at, at + width))
+    .replace(/\0.*$/s, '')
+    .trim()
   if (text === '') return 0
   return /^[0-7]+$/.test(text) ? parseInt(text, 8) : NaN
 }

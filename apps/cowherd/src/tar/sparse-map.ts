@@ -57,7 +57,9 @@ export function sparseRecords(records: readonly PaxRecord[]): SparseRecords | un
 }
 
 /** Reads the map of version 1.0: a number a line, padded to a block. Throws TarError. */
-export async function readSparseMap(source: TarSource): Promise<{ readonly segments: Segment[]; readonly bytes: number }> {
+export async function readSparseMap(
+  source: TarSource,
+): Promise<{ readonly segments: Segment[]; readonly bytes: number }> {
   const start = source.at
   let block: Uint8Array = new Uint8Array(0)
   let at = 0

@@ -8,7 +8,8 @@
  */
 
 import { VolumeError } from '@cowherd/db'
-import { FileType, NodeRef, type Attribute, type Inode, type Time, type WritableFileSystem } from '@cowherd/fs'
+import type { NodeRef} from '@cowherd/fs';
+import { FileType, type Attribute, type Inode, type Time, type WritableFileSystem } from '@cowherd/fs'
 import type { Interruption } from '../cli/interruption.ts'
 import { joinPaths, pathText } from '../cli/volume-path.ts'
 import { Unkept } from '../copy/unkept.ts'
@@ -113,7 +114,13 @@ export class Unpacker {
     const names = componentsOf(path)
     const isUpwards = names.some((name) => name.length === 2 && name[0] === DOT && name[1] === DOT)
     const reason =
-      type === 'unknown' ? 'of no known type' : isUpwards ? 'leads out of the directory' : path.includes(0) ? 'no name' : ''
+      type === 'unknown'
+        ? 'of no known type'
+        : isUpwards
+          ? 'leads out of the directory'
+          : path.includes(0)
+            ? 'no name'
+            : ''
     if (reason === '' && (names.length > 0 || type === 'directory')) return names
     this.options.fail(`${pathText(path)}: ${reason === '' ? 'no name' : reason}; it is left out`)
     return undefined

@@ -17,12 +17,14 @@ export interface RunOptions {
   readonly terminal?: boolean
   /** Commands that read trees use one thread unless this or `--threads` says otherwise: the code of other threads must be built first. */
   readonly tuning?: ReadingTuning
+  /** Standard input, as it comes. */
+  readonly input?: Iterable<Uint8Array> | AsyncIterable<Uint8Array>
 }
 
 /** `cowherd ARGV...` */
 export async function cowherd(
   argv: readonly string[],
-  { env = {}, terminal = false, tuning }: RunOptions = {},
+  { env = {}, terminal = false, tuning, input = [] }: RunOptions = {},
 ): Promise<Ran> {
   const out = collect()
   const err = collect()
@@ -33,6 +35,11 @@ export async function cowherd(
     terminal: { write: () => true },
     env,
     tuning: { threads: 1, ...tuning },
+    input: {
+      async *[Symbol.asyncIterator]() {
+        yield* input
+      },
+    },
   })
   err.output.flush()
   const bytes = out.bytes()

@@ -36,6 +36,8 @@ export interface StartOptions {
   readonly cwd?: string
   /** Read on standard input. */
   readonly input?: string
+  /** The program is killed then; CHILD_SECONDS_MAX by default. */
+  readonly secondsMax?: number
 }
 
 const CHILD_SECONDS_MAX = 50
@@ -64,14 +66,15 @@ export class MountPlace {
   }
 
   /** Starts a program, which is ended after a while. */
-  start(program: string, words: readonly string[], { env = {}, cwd = '/', input }: StartOptions = {}): Running {
+  start(program: string, words: readonly string[], options: StartOptions = {}): Running {
+    const { env = {}, cwd = '/', input, secondsMax = CHILD_SECONDS_MAX } = options
     const child = spawn(program, words, {
       cwd,
       env: { ...process.env, LC_ALL: 'C', ...env },
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     })
     child.stdin?.end(input)
-    const timer = setTimeout(() => child.kill('SIGKILL'), CHILD_SECONDS_MAX * 1000)
+    const timer = setTimeout(() => child.kill('SIGKILL'), secondsMax * 1000)
     let out = ''
     let err = ''
     child.stdout?.on('data', (data: Buffer) => (out += data.toString()))

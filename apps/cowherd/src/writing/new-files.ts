@@ -7,7 +7,15 @@
  */
 
 import { VolumeError } from '@cowherd/db'
-import { FileType, NodeRef, type Attribute, type Caller, type Inode, type Time, type WritableFileSystem } from '@cowherd/fs'
+import {
+  FileType,
+  NodeRef,
+  type Attribute,
+  type Caller,
+  type Inode,
+  type Time,
+  type WritableFileSystem,
+} from '@cowherd/fs'
 import { utf8 } from '../cli/text.ts'
 import { attributeKind, type Losses } from '../copy/unkept.ts'
 import type { Place } from './place.ts'

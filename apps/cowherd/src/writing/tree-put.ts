@@ -8,7 +8,8 @@
 
 import { readlinkSync } from 'node:fs'
 import { VolumeError } from '@cowherd/db'
-import { FileType, NodeRef, type Inode, type WritableFileSystem } from '@cowherd/fs'
+import type { NodeRef } from '@cowherd/fs'
+import { FileType, type Inode, type WritableFileSystem } from '@cowherd/fs'
 import type { Native } from '@cowherd/shim'
 import type { Interruption } from '../cli/interruption.ts'
 import type { Progress } from '../cli/progress.ts'

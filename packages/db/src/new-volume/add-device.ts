@@ -7,18 +7,10 @@ import type { Codecs, WritableBlockDevice } from '@cowherd/shim'
 import { DataType } from '../data-types.ts'
 import { SuperblockError, VolumeError } from '../errors.ts'
 import { CounterName } from '../space/counter-name.ts'
-import { readSuperblock, type Assembly, type Superblock } from '../superblock/index.ts'
+import { readSuperblock, type Superblock } from '../superblock/index.ts'
 import { sameBytes } from '../superblock/magic.ts'
 import { MEMBERS_MAX, type Member } from '../superblock/sections/members.ts'
-import {
-  cleanVolume,
-  freeBuckets,
-  JOURNAL_BUCKETS_MIN,
-  journalHosts,
-  look,
-  stageChange,
-  type ChangeOptions,
-} from './changed-volume.ts'
+import { cleanVolume, makeChange, settle, type ChangeOptions } from './changed-volume.ts'
 import { clearDevice, layoutOf } from './clear-device.ts'
 import { DeviceSpace } from './device-space.ts'
 import { chooseGeometry } from './geometry.ts'
@@ -44,35 +36,19 @@ export function addDevice(devices: readonly WritableBlockDevice[], added: NewDev
   const member = valid(() => memberOf(added, index, geometry.devices[0], diskGroups, options.random))
   const members = [...best.members.slice(0, index), member, ...best.members.slice(index + 1)]
   const layout = layoutOf(geometry.devices[0], superblockBytes)
-  const hosts = journalHosts(best, members, index)
-  const journalBuckets = journalsOf(current, hosts, options)
-  const space = new DeviceSpace({
+  const { journalBuckets } = new DeviceSpace({
     ...{ ...member, device: added.device },
     superblockSectors: geometry.devices[0].superblockSectors,
     superblockRoom: layout.maxSectors,
   })
-  journalBuckets.set(index, space.journalBuckets)
-  const change = { members, diskGroups, journalBuckets, added: { index, device: added.device, layout } }
-
   clearDevice(added.device, layout)
-  const db = stageChange(current, change, hosts, options)
-  try {
-    const { bucketCount, firstBucket } = member
-    const name = new CounterName().deviceDataType(index, DataType.free)
-    db.write((tx) => tx.account(name, bucketCount - firstBucket, 0, 0), { frees: true })
-    db.takeEffect(index)
-  } finally {
-    db.abandon()
-  }
+  const change = { members, diskGroups, index, journalBuckets, added: { device: added.device, layout } }
+  makeChange(current, change, options, (tx) => {
+    const free = new CounterName().deviceDataType(index, DataType.free)
+    tx.account(free, member.bucketCount - member.firstBucket, 0, 0)
+  })
+  settle([...devices, added.device], options)
   return index
-}
-
-/** Buckets for the journals of the hosts that are devices already. */
-function journalsOf(current: Assembly, hosts: readonly number[], options: ChangeOptions): Map<number, readonly number[]> {
-  const present = hosts.filter((index) => index < current.best.members.length && current.best.members[index].alive)
-  if (present.length === 0) return new Map()
-  const volume = look(current, options)
-  return new Map(present.map((index) => [index, freeBuckets(volume, index, JOURNAL_BUCKETS_MIN)]))
 }
 
 function refuseOwn(devices: readonly WritableBlockDevice[], added: WritableBlockDevice, codecs: Codecs): void {

@@ -1,24 +1,25 @@
 /**
- * A volume as it is going to be when its devices have changed: the superblocks that they will have, and which of them host the journal until
- * then. What `StagedDatabase` begins with. Format chapter 1, 4.1 and 4.8.
+ * A volume as it is going to be when one of its devices has changed: the superblocks that they will have, what `StagedDatabase` begins with.
+ * Format chapter 1, 4.1 and 4.8.
  */
 
-import type { BlockDevice, WritableBlockDevice } from '@cowherd/shim'
+import { isWritable, type BlockDevice, type WritableBlockDevice } from '@cowherd/shim'
 import { bpos } from '../bpos.ts'
 import { BtreeId } from '../btree-ids.ts'
-import { DataType } from '../data-types.ts'
 import { openDatabase, type DatabaseOptions } from '../database.ts'
 import { SuperblockError, VolumeError } from '../errors.ts'
 import { startOf } from '../space/freespace.ts'
-import { StagedDatabase, type JournalHost } from '../staged-database.ts'
+import { StagedDatabase } from '../staged-database.ts'
 import { isDevicesOwn, SuperblockDraft } from '../superblock/draft.ts'
-import { assemble, readSuperblock, type Assembly, type Superblock } from '../superblock/index.ts'
+import { assemble, readSuperblock, type Assembly } from '../superblock/index.ts'
 import type { LayoutRecord } from '../superblock/layout.ts'
 import { makeDiskGroups, type DiskGroup } from '../superblock/sections/disk-groups.ts'
 import { makeJournalBuckets, type JournalBuckets } from '../superblock/sections/journal-buckets.ts'
 import { makeMembers, type Member } from '../superblock/sections/members.ts'
 import { SECTION_NAMES, type Section } from '../superblock/sections/section.ts'
 import { SUPERBLOCK_SECTOR } from '../superblock/superblock.ts'
+import { unlock } from '../superblock/unlock.ts'
+import type { Transaction } from '../transaction/transaction.ts'
 import { openVolume, type Volume } from '../volume.ts'
 import { wipe } from './clear-device.ts'
 
@@ -30,10 +31,12 @@ export interface DeviceChange {
   /** All slots. */
   readonly members: readonly Member[]
   readonly diskGroups: readonly DiskGroup[]
-  /** A device that comes to it, in the slot of its index. */
-  readonly added?: { readonly index: number; readonly device: WritableBlockDevice; readonly layout: LayoutRecord }
-  /** By device: buckets that its journal gets. They are free. */
-  readonly journalBuckets: ReadonlyMap<number, readonly number[]>
+  /** It, if it comes to the volume. */
+  readonly added?: { readonly device: WritableBlockDevice; readonly layout: LayoutRecord }
+  /** The device whose own superblock changes. */
+  readonly index: number
+  /** Buckets that its journal gets: free ones, JOURNAL_BUCKETS_MIN at least. The journal goes to them meanwhile. */
+  readonly journalBuckets: readonly number[]
 }
 
 const SECTOR = 512
@@ -53,48 +56,66 @@ export function cleanVolume(devices: readonly WritableBlockDevice[], options: Ch
   if (!best.initialized) {
     throw new SuperblockError('EINVAL', devices[0].name, 'was never mounted: its first start is still to come')
   }
-  if (best.clean && (best.ext?.passesRequired ?? 0n) === 0n) return assembly
+  if (best.clean && (best.ext?.passesRequired ?? 0n) === 0n) {
+    // before anything is written: whether the passphrase is right
+    unlock(best, codecs, options.passphrase)
+    return assembly
+  }
   openDatabase(lent, options).close()
   return read()
 }
 
 /**
- * Prepares `change` of a volume that is shut down cleanly. `hosts`: devices whose new journal buckets the journal goes to meanwhile. Throws
- * VolumeError, with nothing changed that the volume knows of.
+ * Makes `change` of a volume that is shut down cleanly, with `others`: keys that belong to it besides those that follow from the superblocks.
+ * Throws VolumeError, with nothing changed that the volume knows of, or with all of it.
  */
-export function stageChange(
+export function makeChange(
   current: Assembly,
   change: DeviceChange,
-  hosts: readonly number[],
   options: ChangeOptions,
-): StagedDatabase {
+  others: (tx: Transaction) => void,
+): void {
+  const { index, journalBuckets, members } = change
   const next = changed(current, change, options)
-  for (const index of hosts) {
-    const device = next.devices[index]
-    const { bucketSectors } = change.members[index]
-    for (const bucket of change.journalBuckets.get(index) ?? []) {
-      // entries of a change that came to nothing may be there
-      wipe(device as WritableBlockDevice, bucket * bucketSectors * SECTOR, (bucket + 1) * bucketSectors * SECTOR)
-    }
-    ;(device as WritableBlockDevice).flush()
+  const device = next.devices[index]
+  if (device === undefined || !isWritable(device)) throw new RangeError(`device ${index} can't be written to`)
+  const bucketBytes = members[index].bucketSectors * SECTOR
+  // entries of a change that came to nothing may be there
+  for (const bucket of journalBuckets) wipe(device, bucket * bucketBytes, (bucket + 1) * bucketBytes)
+  device.flush()
+  const db = new StagedDatabase(next, options, {
+    device: index,
+    firstIndex: current.journalBuckets[index]?.count ?? 0,
+  })
+  try {
+    db.write(others, { frees: true })
+    db.takeEffect()
+  } finally {
+    db.abandon()
   }
-  return new StagedDatabase(
-    next,
-    options,
-    hosts.map((index): JournalHost => ({ device: index, firstIndex: current.journalBuckets[index]?.count ?? 0 })),
-  )
+}
+
+/**
+ * Opens the changed volume, and shuts it down: the journal is where it would be otherwise, on as many devices. Throws what `openDatabase` does;
+ * the change is made.
+ */
+export function settle(devices: readonly WritableBlockDevice[], options: ChangeOptions): void {
+  const db = openDatabase(devices.map(borrowed), options)
+  db.close()
 }
 
 /** The devices with the superblocks that they are going to have. */
 function changed(current: Assembly, change: DeviceChange, { codecs }: ChangeOptions): Assembly {
   const { best } = current
-  const { members, diskGroups, added, journalBuckets } = change
+  const { members, diskGroups, added, index: own, journalBuckets } = change
   const draft = SuperblockDraft.of(best)
   draft.identity = { ...draft.identity, nrDevices: members.length }
   for (const section of makeMembers(members)) draft.setSection(section)
   if (diskGroups.length > best.diskGroups.length) draft.setSection(makeDiskGroups(diskGroups))
-  const candidate = (device: BlockDevice, index: number, layout: LayoutRecord, own: readonly Section[], order: number[]) => {
-    const sections = withJournal(own, current.journalBuckets[index], journalBuckets.get(index) ?? [])
+  const candidate = (device: BlockDevice, index: number, layout: LayoutRecord, present: readonly Section[]) => {
+    const order = present.map(({ type }) => type)
+    const more = index === own ? journalBuckets : []
+    const sections = withJournal(present.filter(isDevicesOwn), current.journalBuckets[index], more)
     const bytes = draft.encode({ index, layout, sections, order }, SUPERBLOCK_SECTOR, codecs)
     return { device, superblock: readSuperblock(preview(device, bytes), codecs) }
   }
@@ -102,9 +123,9 @@ function changed(current: Assembly, change: DeviceChange, { codecs }: ChangeOpti
     const device = current.devices[index]
     if (superblock === undefined || device === undefined) return []
     const { layout, sections } = superblock
-    return [candidate(device, index, layout, sections.filter(isDevicesOwn), sections.map(({ type }) => type))]
+    return [candidate(device, index, layout, sections)]
   })
-  if (added !== undefined) present.push(candidate(borrowed(added.device), added.index, added.layout, [], []))
+  if (added !== undefined) present.push(candidate(borrowed(added.device), own, added.layout, []))
   return assemble(present)
 }
 
@@ -130,25 +151,6 @@ function preview(device: BlockDevice, superblock: Uint8Array): BlockDevice {
       if (to < target.length) target.set(superblock.subarray(from, from + target.length - to), to)
     },
   }
-}
-
-/**
- * Devices to host the journal of a change: the `preferred` one, and others, until there are as many copies as metadata have. Throws
- * SuperblockError EINVAL if there is none.
- */
-export function journalHosts({ options }: Superblock, members: readonly Member[], preferred: number): number[] {
-  const canHost = ({ alive, state, durability, dataAllowed }: Member): boolean =>
-    alive && state === 'rw' && durability > 0 && ((dataAllowed >> DataType.journal) & 1) === 1
-  const hosts: number[] = []
-  let copies = 0
-  for (const member of [members[preferred], ...members]) {
-    if (copies >= options.metadataReplicas) break
-    if (!canHost(member) || hosts.includes(member.index)) continue
-    hosts.push(member.index)
-    copies += member.durability
-  }
-  if (hosts.length > 0) return hosts
-  throw new SuperblockError('EINVAL', '', 'no device takes a journal')
 }
 
 /** The lowest free buckets of a device, `count` of them. `volume`: shut down cleanly. Throws VolumeError ENOSPC. */

@@ -15,9 +15,9 @@ import {
   cleanVolume,
   freeBuckets,
   JOURNAL_BUCKETS_MIN,
-  journalHosts,
   look,
-  stageChange,
+  makeChange,
+  settle,
   type ChangeOptions,
 } from './changed-volume.ts'
 
@@ -53,16 +53,11 @@ export function resizeDevice(
 
   const member: Member = { ...old, bucketCount: after, freespaceInitialized: false }
   const members = best.members.map((each) => (each.index === index ? member : each))
-  const hosts = journalHosts(best, members, index)
-  const change = { members, diskGroups: best.diskGroups, journalBuckets: journalsOf(current, member, hosts, options) }
-  const db = stageChange(current, change, hosts, options)
-  try {
-    const free = new CounterName().deviceDataType(index, DataType.free)
-    db.write((tx) => tx.account(free, after - before, 0, 0), { frees: true })
-    db.takeEffect(undefined)
-  } finally {
-    db.abandon()
-  }
+  const change = { members, diskGroups: best.diskGroups, index, journalBuckets: moreJournal(current, member, options) }
+  makeChange(current, change, options, (tx) => {
+    tx.account(new CounterName().deviceDataType(index, DataType.free), after - before, 0, 0)
+  })
+  settle(devices, options)
   return { index, before, after }
 }
 
@@ -83,21 +78,11 @@ function bucketCount({ devices }: Assembly, member: Member, wantedBytes: number 
   throw new SuperblockError('EINVAL', where, message)
 }
 
-/** Buckets for the journals of the hosts: those of the larger device come from what is new of it, if it is enough. */
-function journalsOf(
-  current: Assembly,
-  member: Member,
-  hosts: readonly number[],
-  options: ChangeOptions,
-): Map<number, readonly number[]> {
-  const volume = look(current, options)
-  return new Map(
-    hosts.map((index) => {
-      const fresh = index === member.index ? newBuckets(current, member) : []
-      const missing = JOURNAL_BUCKETS_MIN - fresh.length
-      return [index, [...fresh, ...(missing > 0 ? freeBuckets(volume, index, missing) : [])]]
-    }),
-  )
+/** Buckets for the device's journal, which grows with it: from what is new of it, if that is enough. */
+function moreJournal(current: Assembly, member: Member, options: ChangeOptions): number[] {
+  const fresh = newBuckets(current, member)
+  const missing = JOURNAL_BUCKETS_MIN - fresh.length
+  return missing === 0 ? fresh : [...fresh, ...freeBuckets(look(current, options), member.index, missing)]
 }
 
 /** The first few buckets that the device has got, and that are not for superblocks. */

@@ -6,6 +6,7 @@ import { DeviceError } from '@cowherd/shim'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { EXTENT } from '../extents/extent-key.ts'
+import { loadInode, storeInode } from '../inode-versions.ts'
 import { INLINE_DATA } from '../key-types/inline-data.ts'
 import { REFLINK_P } from '../key-types/reflink-p.ts'
 import { RESERVATION } from '../key-types/reservation.ts'
@@ -103,6 +104,23 @@ describe('extents', () => {
       [EXTENT, 2048, 2064],
       [EXTENT, 8192, 8200],
     ])
+    settle(rig)
+  })
+
+  test('of a file whose content is put when it is made', () => {
+    const { rig, twins } = rigWith(2)
+    twins.forEach(({ ref: { inodeHi: numberHi, inodeLo: numberLo } }, i) => {
+      const inode = rig.fs.newInode()
+      twins[i].bytes = noise(1000 + 4000 * i)
+      rig.db.write((updates) => {
+        loadInode(updates, rig.db.snapshots, { numberHi, numberLo }, 0xffffffff, inode)
+        rig.data.fill(updates, inode, twins[i].bytes)
+        storeInode(updates, inode)
+      })
+      rig.data.done()
+    })
+    expect(shape(rig, twins[0])).toEqual([[INLINE_DATA, 0, 8]])
+    expect(shape(rig, twins[1])).toEqual([[EXTENT, 0, 16]])
     settle(rig)
   })
 

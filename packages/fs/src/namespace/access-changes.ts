@@ -26,8 +26,8 @@ export function changeMode(tree: Tree, updates: Updates, view: View, inode: Inod
 }
 
 /**
- * Sets an access control list, given as Linux shows it; one without entries is none. `type`: aclAccess or aclDefault of `XattrType`. Throws VolumeError EINVAL
- * for a malformed list, EACCES for a default list of something else than a directory, EOPNOTSUPP.
+ * Sets an access control list, given as Linux shows it; one without entries is none. `type`: aclAccess or aclDefault of `XattrType`. Throws
+ * VolumeError EINVAL for a malformed list, EACCES for a default list of something else than a directory, ERANGE, EOPNOTSUPP.
  */
 export function setAcl(tree: Tree, updates: Updates, view: View, inode: Inode, type: number, shown: Uint8Array): void {
   const entries = parseShownAcl(shown)

@@ -1,4 +1,7 @@
-/** setattr, setxattr and removexattr, inside a transaction: what they do to an inode that was read, and is put by the caller. Format chapter 5, 5.6 and 5.8. */
+/**
+ * setattr, setxattr and removexattr, inside a transaction: what they do to an inode that was read, and is put by the caller. Format chapter 5,
+ * 5.6 and 5.8.
+ */
 
 import { BtreeId, Key, KEY_WORDS, setBpos, VolumeError, type Bpos, type Updates } from '@cowherd/db'
 import { decodeUtf8, encodeUtf8 } from '@cowherd/kernel-lib'
@@ -40,8 +43,8 @@ export function applyChanges(tree: Tree, updates: Updates, view: View, inode: In
 }
 
 /**
- * Sets an attribute of that whole name. Throws VolumeError EEXIST, ENODATA, ERANGE, EOPNOTSUPP, EINVAL, and what access lists throw; with them there is no difference between
- * making and replacing.
+ * Sets an attribute of that whole name. Throws VolumeError EEXIST, ENODATA, ERANGE, EOPNOTSUPP, EINVAL, and what access lists throw; with them
+ * there is no difference between making and replacing.
  */
 export function setAttribute(
   tree: Tree,
@@ -79,7 +82,7 @@ export function removeAttribute(tree: Tree, updates: Updates, view: View, inode:
   }
 }
 
-/** The option that an attribute stands for (format chapter 5, 5.6.3); undefined if it stands for none. An effective one is shown, but not set. */
+/** The option that an attribute stands for, undefined if it stands for none. An effective one is shown, but not set. Format chapter 5, 5.6.3. */
 export function optionName(name: Uint8Array): { readonly name: string; readonly isEffective: boolean } | undefined {
   const text = decodeUtf8(name)
   for (const prefix of [OPTION_PREFIX, EFFECTIVE_PREFIX]) {

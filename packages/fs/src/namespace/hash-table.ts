@@ -5,8 +5,8 @@
  *     slot      h        h+1      h+2      h+3
  *              entry    gone     entry     -          an entry is searched from its home slot on, up to the first hole
  *
- * Every slot is looked at by its exact position: what lies between the slots of a directory, or was removed from it, costs nothing. A slot that
- * others are found by way of gets a tombstone (`hash_whiteout`) when its entry goes, in place of a hole.
+ * Every slot is looked at by its exact position: what lies between the slots of a directory, or was removed from it, costs nothing. A slot
+ * that others are found by way of gets a tombstone (`hash_whiteout`) when its entry goes, in place of a hole.
  */
 
 import {
@@ -100,7 +100,10 @@ export class HashTable {
     else removeVisible(updates, rules.btree, pos, view.ancestors)
   }
 
-  /** True if an entry further on is found by way of the place of `key` only. Names that the subvolume doesn't see count too: fsck goes by the keys. */
+  /**
+   * True if an entry further on is found by way of the place of `key` only. Names that the subvolume doesn't see count too: fsck goes by the
+   * keys.
+   */
   leadsOn(updates: Updates, view: View, owner: Inode, key: Key): boolean {
     const { pos, made, hash, rules } = this
     const { offsetHi, offsetLo } = key

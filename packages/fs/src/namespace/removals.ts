@@ -1,6 +1,6 @@
 /**
- * What becomes of a file whose last name goes: it is deleted in the same transaction if nobody uses it and it is small, by further ones if it is large, or
- * when it is released. Format chapter 5, 5.3.
+ * What becomes of a file whose last name goes: it is deleted in the same transaction if nobody uses it and it is small, by further ones if it is
+ * large, or when it is released. Format chapter 5, 5.3.
  */
 
 import type { Database, Key, Updates } from '@cowherd/db'
@@ -40,7 +40,9 @@ export class Removals {
     this.isGone = false
   }
 
-  /** A name, whose key is `entry`, is gone in the transaction: takes it into account in the inode, which `settle` needs unchanged, and puts that. */
+  /**
+   * A name, whose key is `entry`, is gone in the transaction: takes it into account in the inode, which `settle` needs unchanged, and puts that.
+   */
   dropName(updates: Updates, ref: Readonly<NodeRef>, inode: Inode, entry: Key): void {
     dropLink(inode, entry)
     setTime(inode, Field.ctime, this.tree.now)

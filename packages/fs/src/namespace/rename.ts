@@ -85,8 +85,8 @@ export class Rename {
   }
 
   /**
-   * `isWithin`: whether a directory is another one, or below it. Throws VolumeError ENOENT, EEXIST, EINVAL (into itself), ENOTDIR, EISDIR, ENOTEMPTY, EBUSY (a
-   * subvolume is in the way), EXDEV, EPERM, EROFS.
+   * `isWithin`: whether a directory is another one, or below it. Throws VolumeError ENOENT, EEXIST, EINVAL (into itself), ENOTDIR, EISDIR,
+   * ENOTEMPTY, EBUSY (a subvolume is in the way), EXDEV, EPERM, EROFS.
    */
   run(
     { noReplace = false, exchange = false }: RenameOptions,
@@ -210,7 +210,10 @@ export class Rename {
     this.tree.store(this.updates, inode)
   }
 
-  /** The name of a subvolume is in the subvolume `parent` now. Older versions of its root that speak for it must say the same. Format chapter 5, 5.7.7. */
+  /**
+   * The name of a subvolume is in the subvolume `parent` now. Older versions of its root that speak for it must say the same. Format chapter 5,
+   * 5.7.7.
+   */
   private settleSubvolume(root: Inode, place: Bpos, parent: number): void {
     const { tree, updates } = this
     const { subvolume, numberHi, numberLo } = root

@@ -1,6 +1,6 @@
 /**
- * What a filesystem should be like: trees of files as plain objects, changed by the rules of POSIX, and of subvolumes. Names are strings with one
- * character for each byte. Every call throws ModelError where the filesystem has to throw VolumeError.
+ * What a filesystem should be like: trees of files as plain objects, changed by the rules of POSIX, and of subvolumes. Names are strings with
+ * one character for each byte. Every call throws ModelError where the filesystem has to throw VolumeError.
  */
 
 import type { ErrorCode } from '@cowherd/db'

@@ -57,8 +57,8 @@ export function cutPower(disk: Uint8Array): Uint8Array {
 const FALSE_ALARM = /has wrong i_nlink \(\d+, should be \d+\), fixing$|^ done$|: errors fixed$/
 
 /**
- * Fails if anything is wrong with the volume. `withReferee`: the real fsck is asked too, if it is installed. `hasSnapshots`: it may be wrong about
- * numbers of links.
+ * Fails if anything is wrong with the volume. `withReferee`: the real fsck is asked too, if it is installed. `hasSnapshots`: it may be wrong
+ * about numbers of links.
  */
 export async function judge(disk: Uint8Array, withReferee = false, hasSnapshots = false): Promise<void> {
   const copy = disk.slice()
