@@ -1,0 +1,5 @@
+export { deviationOf, faultsOf } from './deviations.ts'
+export { PosixError, posixAvailable } from './driver.ts'
+export type { CaseResult, FailedCase, PassedCase, Place, PosixRun, SkippedCase } from './results.ts'
+export { runPosix, type PosixOptions } from './run-posix.ts'
+export { tableOf } from './table.ts'
