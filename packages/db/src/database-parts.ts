@@ -174,7 +174,6 @@ export function makeParts(ground: DatabaseGround) {
       openCount: (device) => allocator.openCountOf(device),
     }),
     isWritable: isDeviceWritable,
-    prepare: () => maintenance.prepare(),
     commit: (change) => maintenance.transact(change),
   })
   const data = new ExtentWriter({

@@ -278,7 +278,6 @@ export class Database extends Volume {
     else if (nowMs - this.unflushedMs >= this.superblock.options.journalFlushDelay) this.flush()
     this.guard(() => {
       this.parts.maintenance.writeOldest(nowMs)
-      this.parts.maintenance.prepare()
       this.parts.reclaim.work()
     })
   }
@@ -393,8 +392,8 @@ export class Database extends Volume {
 
   private makeRoom(): void {
     this.guard(() => {
-      this.parts.maintenance.prepare()
       if (!this.isStaged) this.parts.reclaim.makeRoom()
+      this.parts.maintenance.prepare()
     })
   }
 

@@ -63,8 +63,9 @@ export class Maintenance {
     this.relieve()
   }
 
-  /** Commits a transaction of the database's own. */
+  /** Commits a transaction of the database's own, for which it makes room itself. */
   transact(change: (tx: Transaction) => void): void {
+    this.prepare()
     const { tx, journal, buckets, committer, trees } = this.parts
     tx.begin(journal.seq)
     buckets.begin()

@@ -40,8 +40,6 @@ export interface SpaceReclaimParts {
   readonly copygc: Copygc
   readonly evacuation: Evacuation
   readonly isWritable: (device: number) => boolean
-  /** Sees to it that there is room in the journal and in memory for a transaction. */
-  readonly prepare: () => void
   /** Commits a transaction of the database's own. */
   readonly commit: (change: (tx: Transaction) => void) => void
 }
@@ -106,7 +104,6 @@ export class SpaceReclaim {
     for (let rounds = 0; rounds < ROUNDS_MAX; rounds++) {
       const low = this.devices.filter((member) => this.isLow(member) && !this.isFutile(member))
       if (low.length === 0) break
-      this.parts.prepare()
       if (this.recycle() || this.invalidateOf(low) || this.finishGens(low) || this.compact(low)) continue
       // what is left of buckets that are held is fragmented as soon as they aren't
       if (!hasClosed && this.parts.allocator.openCount > 0) {
@@ -215,15 +212,12 @@ export class SpaceReclaim {
 
   /** Looks through all pointers, if buckets of these devices wait for it. False if it was no use. */
   private finishGens(devices: readonly Member[]): boolean {
-    const { oldestGens, usage, buckets, commit, prepare } = this.parts
+    const { oldestGens, usage, buckets, commit } = this.parts
     const waiting = (): number => devices.reduce((sum, { index }) => sum + usage.buckets(index, DataType.needGcGens), 0)
     const before = waiting()
     if (before === 0) return false
     if (!oldestGens.isRunning) oldestGens.begin()
-    while (oldestGens.isRunning) {
-      prepare()
-      commit((tx) => void oldestGens.step(tx, buckets))
-    }
+    while (oldestGens.isRunning) commit((tx) => void oldestGens.step(tx, buckets))
     return waiting() < before
   }
 
@@ -234,7 +228,6 @@ export class SpaceReclaim {
     const before = empty()
     const isWanted = (device: number): boolean => devices.some(({ index }) => index === device)
     for (let n = 0; n < EVACUATED_AT_ONCE && empty() < before + FREE_MIN; n++) {
-      this.parts.prepare()
       if (this.evacuate(isWanted) !== 'moved') break
     }
     return empty() > before
@@ -246,17 +239,15 @@ export class SpaceReclaim {
     const most = BUDGET_BUCKETS * superblock.members.reduce((max, { bucketSectors }) => Math.max(max, bucketSectors), 0)
     this.budget = Math.min(most, this.budget + clocks.written - this.countedWritten)
     this.countedWritten = clocks.written
-    if (this.budget <= 0 || !copygc.isDue) return
-    this.evacuate(() => true)
-    this.budget -= clocks.written - this.countedWritten
-    this.countedWritten = clocks.written
+    if (this.budget > 0 && copygc.isDue) this.evacuate(() => true)
   }
 
   /** Empties the emptiest bucket of the devices that are wanted. */
   private evacuate(isWanted: (device: number) => boolean): 'moved' | 'none' | 'no room' {
-    const { copygc, evacuation } = this.parts
+    const { copygc, evacuation, clocks } = this.parts
     if (!copygc.find(isWanted)) return 'none'
     const { device, bucket } = copygc
+    const { written } = clocks
     try {
       const { moved, left } = evacuation.emptyBucket(device, bucket)
       if (left > 0 || moved === 0) copygc.avoid(device, bucket)
@@ -264,6 +255,10 @@ export class SpaceReclaim {
       // nothing was begun that can't be left as it is
       if (!(error instanceof VolumeError) || error.code !== 'ENOSPC') throw error
       return 'no room'
+    } finally {
+      const cost = clocks.written - written
+      this.countedWritten += cost
+      this.budget = Math.max(0, this.budget - cost)
     }
     return 'moved'
   }

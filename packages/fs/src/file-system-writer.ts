@@ -7,6 +7,7 @@
  * the frontend's business; what is checked is what would damage the tree: names, types, loops, links.
  */
 
+import type { Attribute } from './attributes.ts'
 import type { Inode } from './inode.ts'
 import type { NodeRef } from './node-ref.ts'
 
@@ -39,6 +40,20 @@ export interface AttributeChanges {
   readonly killPrivileges?: boolean
 }
 
+/** A regular file with all that is in it. */
+export interface WholeFile {
+  readonly name: Uint8Array | string
+  /** Permission bits; no umask takes any away. */
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly atime: Time
+  readonly mtime: Time
+  /** By whole names; options of bcachefs are not among them. */
+  readonly attributes: readonly Attribute[]
+  readonly data: Uint8Array
+}
+
 export interface RenameOptions {
   /** EEXIST if the new name is there. */
   readonly noReplace?: boolean
@@ -62,6 +77,11 @@ export interface FileSystemWriter {
     target: NodeRef,
     inode: Inode,
   ): void
+  /**
+   * Makes files in a directory, each with its attributes and its data, in one transaction: for many small files. Each of `targets` is filled with
+   * what a file is. What they take over from the directory is as with `create`. Throws too what `setAttribute` does; none of them is there then.
+   */
+  createWhole(directory: Readonly<NodeRef>, files: readonly WholeFile[], targets: readonly NodeRef[]): void
   mkdir(
     directory: Readonly<NodeRef>,
     name: Uint8Array | string,

@@ -12,6 +12,7 @@ export type {
   FileSystemWriter,
   RenameOptions,
   Time,
+  WholeFile,
 } from './file-system-writer.ts'
 export { FileType, INODE_V1, INODE_V2, INODE_V3, Inode, InodeFlag, ROOT_INODE } from './inode.ts'
 export { fsKeyTypes } from './key-types/index.ts'

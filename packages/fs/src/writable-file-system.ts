@@ -26,6 +26,7 @@ import type {
   FileSystemWriter,
   RenameOptions,
   Time,
+  WholeFile,
 } from './file-system-writer.ts'
 import { bytesOf, FileSystem, subvolumeId, type FileSystemOptions } from './file-system.ts'
 import { FileType, InodeFlag, type Inode } from './inode.ts'
@@ -53,6 +54,7 @@ import { Rename } from './namespace/rename.ts'
 import { fitsInline, putTarget } from './namespace/symlink-target.ts'
 import { Tree } from './namespace/tree.ts'
 import type { View } from './namespace/view.ts'
+import { WholeFiles } from './namespace/whole-files.ts'
 import { Field } from './inode-fields.ts'
 import { NodeRef } from './node-ref.ts'
 import { inheritOptions } from './option-attributes.ts'
@@ -102,6 +104,7 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
   private readonly tree: Tree
   private readonly removals: Removals
   private readonly data: FileData
+  private readonly wholeFiles: WholeFiles
   private readonly directory: Inode
   private readonly victim: Inode
   private readonly entry = new Key()
@@ -121,6 +124,7 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
     })
     this.directory = this.newInode()
     this.victim = this.newInode()
+    this.wholeFiles = new WholeFiles(this.tree, this.data, this.victim, this.entry)
   }
 
   create(
@@ -132,6 +136,24 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
     inode: Inode,
   ): void {
     this.make(directory, bytesOf(name), { mode: typed(mode, FileType.regular), caller }, target, inode)
+  }
+
+  createWhole(directory: Readonly<NodeRef>, files: readonly WholeFile[], targets: readonly NodeRef[]): void {
+    const { tree, directory: parent, data, wholeFiles } = this
+    const granted = data.grant(files.map((file) => file.data.length))
+    try {
+      this.change((updates) => {
+        const view = tree.writable(directory.subvolume)
+        tree.loadDirectory(updates, view, directory, parent)
+        refuseFixed(parent, InodeFlag.immutable)
+        files.forEach((file, i) => wholeFiles.make(updates, view, parent, file, targets[i]))
+        touch(parent, tree.now)
+        tree.store(updates, parent)
+      })
+    } finally {
+      data.done()
+      data.release(granted)
+    }
   }
 
   mkdir(

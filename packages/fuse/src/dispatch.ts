@@ -155,7 +155,8 @@ define(Opcode.open, 'open', OpenIn.size, (operations, request) =>
 const READ = ReadIn.offsets
 define(Opcode.read, 'read', ReadIn.size, (operations, request, rules) => {
   const size = sizeOf(request, READ.size, rules)
-  operations.read?.(request, request.node, request.u64(READ.handle), request.u64(READ.offset), size)
+  const flags = request.u32(READ.flags)
+  operations.read?.(request, request.node, request.u64(READ.handle), request.u64(READ.offset), size, flags)
 })
 const WRITE = WriteIn.offsets
 define(Opcode.write, 'write', WriteIn.size, (operations, request, rules) =>

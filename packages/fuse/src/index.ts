@@ -11,7 +11,7 @@ export { clearStale, mountFuse } from './mount.ts'
 export type { MountOptions } from './mount.ts'
 export { NodeTable } from './node-table.ts'
 export type { NodeTableDescriptor } from './node-table.ts'
-export { Notifier } from './notifier.ts'
+export { Notifier, invalidation } from './notifier.ts'
 export type { Operations } from './operations.ts'
 export {
   AllocateFlag,

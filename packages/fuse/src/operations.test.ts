@@ -148,7 +148,7 @@ const cases: readonly Case[] = [
   { operation: 'create', body: [create, nameOf('file')], arguments: [bytesOf('file'), 0x80c1, 0o100644, 0o22] },
   { operation: 'tmpfile', body: [create], arguments: [0x80c1, 0o100644, 0o22] },
   { operation: 'open', body: [OpenIn.bytes({ flags: 0x88000, openFlags: 0 })], arguments: [0x88000] },
-  { operation: 'read', body: [read], arguments: [HANDLE, OFFSET, 0x1000] },
+  { operation: 'read', body: [read], arguments: [HANDLE, OFFSET, 0x1000, 0x8000] },
   { operation: 'write', body: [write(4), nameOf('abc')], arguments: [HANDLE, OFFSET, [...bytesOf('abc'), 0], 5] },
   { operation: 'flush', body: [FlushIn.bytes({ handle, unused: padding, lockOwner: 1n })], arguments: [HANDLE] },
   {

@@ -61,8 +61,8 @@ export interface Operations {
 
   /** Answer: `opened`. Left out: no OPEN, RELEASE or FLUSH are sent at all, handles are 0, and pages stay cached. `flags`: as open(2). */
   open?(request: Request, node: number, flags: number): void
-  /** Answer: `sendData`, with less than `size` only at the end of the file. */
-  read?(request: Request, node: number, handle: number, offset: number, size: number): void
+  /** `flags`: those of the open file. Answer: `sendData`, with less than `size` only at the end of the file. */
+  read?(request: Request, node: number, handle: number, offset: number, size: number, flags: number): void
   /** `data` lies where it was read. `writeFlags`: `WriteFlag`. Answer: `written`, with less than all only if the rest can't be written. */
   write?(request: Request, node: number, handle: number, offset: number, data: Uint8Array, writeFlags: number): void
   /** At each close(2). Answer: `ok`; an error is close's. */

@@ -175,7 +175,6 @@ export const WriteFlag = {
   killSuidgid: 1 << 2,
 } as const
 
-
 /** Flags of renameat2(2). */
 export const RenameFlag = { noReplace: 1 << 0, exchange: 1 << 1, whiteout: 1 << 2 } as const
 

@@ -4,9 +4,12 @@
  * being taken away.
  */
 
-import { Doorbell, newSessionMemory, type Connection } from '@cowherd/fuse'
+import { Doorbell, invalidation, newSessionMemory, type Connection } from '@cowherd/fuse'
 import { ThreadRegistry } from '@cowherd/shim'
-import { Worker } from 'node:worker_threads'
+import { randomUUID } from 'node:crypto'
+import { write } from 'node:fs'
+import { BroadcastChannel, Worker } from 'node:worker_threads'
+import type { AccessTimesKept } from './access-times.ts'
 import type { CacheTimes, MountManner } from './caching.ts'
 import { EngineFigures } from './figures.ts'
 import type {
@@ -44,6 +47,7 @@ export interface EngineOptions {
   readonly times: CacheTimes
   readonly manner: MountManner
   readonly yieldsClaim: boolean
+  readonly accessTimes: AccessTimesKept
   readonly note: (text: string) => void
   /** Has the kernel send a request to one of the threads, where the doorbell can't. */
   readonly ask: () => void
@@ -61,13 +65,16 @@ export class EngineThreads {
   private readonly threads: readonly EngineThread[]
   private readonly ask: () => void
   private fd = -1
+  /** How often the kernel is writing back at our request. */
+  private writingBack = 0
 
   /** Starts the threads. They open nothing before `open`, except for the first. */
   constructor(options: EngineOptions) {
-    const { threads, volume, times, manner, yieldsClaim } = options
+    const { threads, volume, times, manner, yieldsClaim, accessTimes } = options
     this.memory = { ...newSessionMemory(threads), figures: EngineFigures.memoryFor(threads) }
     this.doorbell = new Doorbell(this.memory.doorbell)
     this.ask = options.ask
+    const bell = this.listen()
     const registry = ThreadRegistry.create(threads)
     const { passphrase: _, ...withoutPassphrase } = volume // the key is enough for the others
     this.threads = Array.from({ length: threads }, (_, seat) => {
@@ -78,11 +85,16 @@ export class EngineThreads {
         times,
         manner,
         yieldsClaim,
+        accessTimes,
         memory: this.memory,
+        bell,
         registry: registry.place,
         threadId: registry.reserve(),
       }
-      return new EngineThread(data, registry, options.note)
+      const thread: EngineThread = new EngineThread(data, registry, options.note, (asked) =>
+        this.writeBack(thread, asked),
+      )
+      return thread
     })
     this.end = this.untilEnd()
     this.end.catch(() => undefined) // whoever opens, serves or waits for the end hears of it
@@ -132,6 +144,31 @@ export class EngineThreads {
     await Promise.all(this.threads.map((thread) => thread.terminate()))
   }
 
+  /**
+   * Has the kernel write back what it keeps of a file, and tells the thread that asked. The call waits until that thread has answered the
+   * WRITEs: so it is one of a thread of its own.
+   */
+  private writeBack(thread: EngineThread, { id, node, start, end }: Message<'writeBack'>): void {
+    this.writingBack++
+    write(this.fd, invalidation(node, start, end === Infinity ? 0 : end - start), () => {
+      // whatever has come of it: an error says that there is nothing (any more)
+      this.writingBack--
+      thread.tell({ kind: 'writtenBack', id })
+      if (!thread.hasEnded && !this.doorbell.ring(this.fd)) this.ask()
+    })
+  }
+
+  /** Opens a channel by which whoever could not wake the threads by the doorbell has it done here. Returns its name. */
+  private listen(): string {
+    const name = `cowherd-bell-${randomUUID()}`
+    const channel = new BroadcastChannel(name)
+    channel.onmessage = () => {
+      if (this.threads.some(({ hasEnded }) => !hasEnded) && !this.doorbell.ringAgain(this.fd)) this.ask()
+    }
+    channel.unref()
+    return name
+  }
+
   private async unlessFailed<T>(work: Promise<T>): Promise<T> {
     const failed = new Promise<never>((_, reject) => void this.end.catch(reject))
     return Promise.race([work, failed])
@@ -155,7 +192,7 @@ export class EngineThreads {
     }
     this.doorbell.dismiss()
     for (const thread of this.threads) thread.serve(this.fd) // those that wait for that word end at once
-    const left = (): number => this.threads.filter(({ hasEnded }) => !hasEnded).length
+    const left = (): number => this.threads.filter(({ hasEnded }) => !hasEnded).length + this.writingBack
     for (const deadline = Date.now() + HOME_MS; left() > 0 && Date.now() < deadline;) {
       if (!this.doorbell.ringAgain(this.fd)) this.ask()
       await new Promise((resolve) => setTimeout(resolve, RING_MS))
@@ -183,7 +220,12 @@ class EngineThread {
   private readonly worker: Worker
   private readonly waiting = new Map<string, (message: EngineMessage) => void>()
 
-  constructor(data: EngineData, registry: ThreadRegistry, note: (text: string) => void) {
+  constructor(
+    data: EngineData,
+    registry: ThreadRegistry,
+    note: (text: string) => void,
+    writeBack: (asked: Message<'writeBack'>) => void,
+  ) {
     const worker = new Worker(new URL('./engine.worker.js', import.meta.url), {
       workerData: data,
       name: `engine ${data.seat}`,
@@ -195,6 +237,7 @@ class EngineThread {
         if (message.kind === 'ended') resolve()
         else if (message.kind === 'failed') reject(new EngineError(message.error))
         else if (message.kind === 'note') note(message.text)
+        else if (message.kind === 'writeBack') writeBack(message)
         else this.waiting.get(message.kind)?.(message)
       })
       worker.once('error', (error: unknown) => reject(error instanceof Error ? error : new Error(String(error))))

@@ -3,7 +3,7 @@
  * begins by itself; the others are told what it has opened.
  */
 
-import { isMainThread, parentPort, workerData } from 'node:worker_threads'
+import { isMainThread, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { openEngine, type Engine } from './engine.ts'
 import { errorText, type EngineCommand, type EngineData, type EngineMessage, type EngineShare } from './messages.ts'
 import { openWritingEngine } from './writing-engine.ts'
@@ -14,6 +14,9 @@ const data = workerData as EngineData
 let engine: Engine | undefined
 
 const tell = (message: EngineMessage): void => parent.postMessage(message)
+
+/** What the main thread has said meanwhile: while a thread serves, it hears only what it asks for. */
+const hear = (): EngineCommand | undefined => receiveMessageOnPort(parent)?.message as EngineCommand | undefined
 
 /** Does a piece of work. If it fails, so does the engine: nothing is written any more, and the thread ends. */
 function attempt(work: () => void): void {
@@ -27,7 +30,7 @@ function attempt(work: () => void): void {
 }
 
 function open(share?: EngineShare): void {
-  engine = data.manner.isWritable ? openWritingEngine(data, tell) : openEngine(data, share, tell)
+  engine = data.manner.isWritable ? openWritingEngine(data, tell, hear) : openEngine(data, share, tell)
   tell({ kind: 'opened', share: engine.share })
 }
 

@@ -5,7 +5,7 @@
  */
 
 import { fdatasyncSync } from 'node:fs'
-import { isMainThread, workerData } from 'node:worker_threads'
+import { BroadcastChannel, isMainThread, workerData } from 'node:worker_threads'
 import { Doorbell } from '@cowherd/fuse'
 import { DeviceError, writeFully, type DescriptorHandle } from '@cowherd/shim'
 import * as memory from './flusher-memory.ts'
@@ -16,6 +16,8 @@ export interface FlusherData {
   readonly memory: FlusherMemory
   readonly devices: readonly DescriptorHandle[]
   readonly doorbell: SharedArrayBuffer
+  /** The channel by which the main thread is told to wake the engine. */
+  readonly bell: string
 }
 
 if (isMainThread) throw new Error('this file is the code of a thread')
@@ -23,6 +25,7 @@ const data = workerData as FlusherData
 const words = new Int32Array(data.memory.words)
 const entry = new Uint8Array(data.memory.entry)
 const doorbell = new Doorbell(data.doorbell)
+const bell = new BroadcastChannel(data.bell)
 
 for (;;) {
   Atomics.wait(words, memory.STATE, FlusherState.idle)
@@ -35,6 +38,8 @@ for (;;) {
   Atomics.notify(words, memory.STATE)
   ring()
 }
+
+bell.close()
 
 function work(): void {
   const length = words[memory.LENGTH]
@@ -68,12 +73,12 @@ function attempt(action: () => void): number {
   }
 }
 
-/** Wakes the engine. Where the kernel knows no file that it could be woken by, the main thread will, soon. */
+/** Wakes the engine. Where the kernel knows no file that it could be woken by, as when a name went that was looked up last, the main thread does. */
 function ring(): void {
   const fd = Atomics.load(words, memory.FUSE_FD)
   if (fd < 0 || Atomics.load(words, memory.RINGS) === 0) return
   try {
-    doorbell.ring(fd)
+    if (!doorbell.ring(fd)) bell.postMessage(null)
   } catch {
     // the mount is gone
   }

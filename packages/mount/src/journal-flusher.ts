@@ -26,19 +26,25 @@ export class JournalFlusher implements EntryThread {
   private readonly devices: number[]
 
   /** Undefined if a device can't be reached from another thread. */
-  static over(devices: readonly WritableBlockDevice[], doorbell: SharedArrayBuffer): JournalFlusher | undefined {
+  static over(
+    devices: readonly WritableBlockDevice[],
+    waking: Pick<FlusherData, 'doorbell' | 'bell'>,
+  ): JournalFlusher | undefined {
     const handles = devices.map(({ handle }) => handle).filter(isDescriptor)
-    return handles.length === devices.length ? new JournalFlusher(handles, doorbell) : undefined
+    return handles.length === devices.length ? new JournalFlusher(handles, waking) : undefined
   }
 
-  private constructor(handles: readonly DescriptorHandle[], doorbell: SharedArrayBuffer) {
+  private constructor(
+    handles: readonly DescriptorHandle[],
+    { doorbell, bell }: Pick<FlusherData, 'doorbell' | 'bell'>,
+  ) {
     this.handles = handles
     this.devices = handles.map(() => -1)
     this.shared = newFlusherMemory(handles.length, ENTRY_BYTES_MAX)
     this.words = new Int32Array(this.shared.words)
     this.words[memory.FUSE_FD] = -1
     this.entry = new Uint8Array(this.shared.entry)
-    const data: FlusherData = { memory: this.shared, devices: handles, doorbell }
+    const data: FlusherData = { memory: this.shared, devices: handles, doorbell, bell }
     this.worker = new Worker(new URL('./flusher.worker.js', import.meta.url), { workerData: data, name: 'flusher' })
   }
 

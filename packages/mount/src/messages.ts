@@ -3,6 +3,7 @@
 import type { OpenOptions, SharedVolume } from '@cowherd/db'
 import type { Connection, NodeTableDescriptor, SessionMemory } from '@cowherd/fuse'
 import type { SharedPlace } from '@cowherd/shim'
+import type { AccessTimesKept } from './access-times.ts'
 import type { CacheTimes, MountManner } from './caching.ts'
 
 /** How the engine opens the volume. */
@@ -30,9 +31,13 @@ export interface EngineData {
   readonly volume: VolumeToMount
   readonly times: CacheTimes
   readonly manner: MountManner
+  /** Of a volume that is written: whose times of access are kept. */
+  readonly accessTimes: AccessTimesKept
   /** Of a volume that is written: the claim on its block device is going to be given up for a mount. */
   readonly yieldsClaim: boolean
   readonly memory: EngineMemory
+  /** Name of the BroadcastChannel by which the main thread is told to wake the engine, where the doorbell can't. */
+  readonly bell: string
   /** The registry of the engine's threads, and its seat there. */
   readonly registry: SharedPlace
   readonly threadId: number
@@ -62,6 +67,8 @@ export type EngineCommand =
   | { readonly kind: 'yield' }
   /** Ends it before it has served. */
   | { readonly kind: 'close' }
+  /** To a thread that serves, with a ring: the kernel has written back what was asked for. */
+  | { readonly kind: 'writtenBack'; readonly id: number }
 
 /** An error on its way between threads, which keep no classes. */
 export interface ErrorText {
@@ -74,6 +81,14 @@ export interface ErrorText {
 export type EngineMessage =
   | { readonly kind: 'opened'; readonly share: EngineShare }
   | { readonly kind: 'yielded' }
+  /** Has the kernel write back what it keeps of a file from `start` on; `end` may be infinite. */
+  | {
+      readonly kind: 'writeBack'
+      readonly id: number
+      readonly node: number
+      readonly start: number
+      readonly end: number
+    }
   | { readonly kind: 'ready'; readonly connection: Connection }
   | { readonly kind: 'note'; readonly text: string }
   | { readonly kind: 'ended' }

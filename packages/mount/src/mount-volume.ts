@@ -8,6 +8,7 @@
 
 import { statfs, statSync } from 'node:fs'
 import { clearStale, MountError, mountFuse } from '@cowherd/fuse'
+import type { AccessTimesKept } from './access-times.ts'
 import { SOLE_USER_TIMES, type CacheTimes, type MountManner } from './caching.ts'
 import { EngineError, EngineThreads } from './engine-threads.ts'
 import type { EngineShare, VolumeToMount } from './messages.ts'
@@ -92,6 +93,7 @@ async function openFor(options: MountVolumeOptions, access: 'read' | 'write', bl
     times: { ...SOLE_USER_TIMES, ...times },
     manner,
     yieldsClaim: blockDevice !== undefined,
+    accessTimes: accessTimesFor(kernelOptions),
     note,
     ask: asking(directory),
   })
@@ -129,6 +131,12 @@ async function mountOrClose(options: MountVolumeOptions, opened: Opened): Promis
     await (isTaken ? engine.terminate() : engine.close())
     throw error
   }
+}
+
+/** As the kernel would keep them: it leaves them to us. */
+function accessTimesFor(kernelOptions: readonly string[]): AccessTimesKept {
+  const ofFiles = !kernelOptions.includes('noatime')
+  return { ofFiles, ofDirectories: ofFiles && !kernelOptions.includes('nodiratime') }
 }
 
 /** The one block device that the volume lies on, if root mounts it where mounts can stand for devices. */

@@ -15,16 +15,16 @@ import type { CacheTimes } from './caching.ts'
 import { fillAttributes, shownInoHi } from './file-attributes.ts'
 import type { OpenHandles } from './figures.ts'
 import { HandleCache } from './handle-cache.ts'
+import { seek, SEEK_DATA, SEEK_HOLE } from './seeking.ts'
 
 const NAME_BYTES_MAX = 255
 const SECTOR = 512
 const SLASH = 0x2f
-const SEEK_DATA = 3
-const SEEK_HOLE = 4
 const FILES_KEPT = 256
 const DIRECTORIES_KEPT = 64
 /** The names that Linux gives to options of a file. */
 const OPTION_PREFIX = encodeUtf8('bcachefs')
+const TRUSTED = encodeUtf8('trusted.')
 
 export class VolumeOperations implements Operations {
   protected readonly nodes: NodeTable
@@ -114,7 +114,7 @@ export class VolumeOperations implements Operations {
     request.copy(this.fs.readlink(this.fileOf(node)))
   }
 
-  read(request: Request, node: number, _handle: number, offset: number, size: number): void {
+  read(request: Request, node: number, _handle: number, offset: number, size: number, _flags: number): void {
     if (!this.nodes.has(node)) return void request.error('ESTALE')
     // the kernel takes less than it wanted for the end of the file, and shortens it: where damage is, all must fail, and it asks for less
     request.sendData(this.fileAt(node).readFully(offset, request.data(size)))
@@ -123,9 +123,7 @@ export class VolumeOperations implements Operations {
   lseek(request: Request, node: number, _handle: number, offset: number, whence: number): void {
     if (!this.nodes.has(node)) return void request.error('ESTALE')
     if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return void request.error('EINVAL')
-    const file = this.fileAt(node)
-    const isInside = offset >= 0 && offset < file.size
-    const found = !isInside ? -1 : whence === SEEK_DATA ? file.seekData(offset) : file.seekHole(offset)
+    const found = offset < 0 ? -1 : seek(this.fileAt(node), offset, whence).found
     if (found < 0) request.error('ENXIO')
     else request.offset(found)
   }
@@ -185,7 +183,10 @@ export class VolumeOperations implements Operations {
     if (!this.nodes.has(node)) return void request.error('ESTALE')
     const ref = this.fileOf(node)
     const names: number[] = []
-    this.fs.forEachAttribute(ref, (name) => names.push(...name, 0))
+    const isRoot = request.uid === 0 // to others the name space trusted doesn't exist
+    this.fs.forEachAttribute(ref, (name) => {
+      if (isRoot || !startsWith(name, TRUSTED)) names.push(...name, 0)
+    })
     this.fs.forEachOptionAttribute(ref, (name) => names.push(...encodeUtf8(name), 0))
     request.xattr(Uint8Array.from(names), size)
   }
@@ -280,7 +281,7 @@ export class VolumeOperations implements Operations {
   }
 
   private attributeOf(ref: Readonly<NodeRef>, name: Uint8Array): Uint8Array | undefined {
-    if (!OPTION_PREFIX.every((byte, i) => name[i] === byte)) return this.fs.getAttribute(ref, name)
+    if (!startsWith(name, OPTION_PREFIX)) return this.fs.getAttribute(ref, name)
     const wanted = new TextDecoder().decode(name)
     let value: Uint8Array | undefined
     this.fs.forEachOptionAttribute(ref, (option, text) => {
@@ -312,4 +313,8 @@ function inoLo(target: Readonly<NodeRef>): number {
 /** A name in a damaged volume may be one that no path leads to; the kernel would give up the whole listing for it. */
 function isUsable(name: Uint8Array): boolean {
   return name.length > 0 && !name.includes(SLASH)
+}
+
+function startsWith(name: Uint8Array, start: Uint8Array): boolean {
+  return start.every((byte, i) => name[i] === byte)
 }

@@ -12,25 +12,33 @@ import { fsDatabaseParts, writableFileSystem, type WritableFileSystem } from '@c
 import { NodeTable, Reply, type DeferredRequest, type Request } from '@cowherd/fuse'
 import { nativeCodecs, ThreadRegistry } from '@cowherd/shim'
 import { withWritableDevices } from './devices.ts'
+import type { EngineDuties } from './engine-duties.ts'
 import type { Engine } from './engine.ts'
-import type { EngineData, EngineMessage } from './messages.ts'
+import type { EngineCommand, EngineData, EngineMessage } from './messages.ts'
 import { errnoOf, volumeMessage } from './errno.ts'
 import { JournalFlusher } from './journal-flusher.ts'
 import { newSession } from './new-session.ts'
-import { WritingOperations, type WritingDuties } from './writing-operations.ts'
+import { WritingOperations } from './writing-operations.ts'
 
 /** Bounds of how often the engine is woken for what goes on in the background. */
 const WORK_MS_MIN = 50
 const WORK_MS_MAX = 60_000
 
-/** Opens the volume for writing. `tell` hears what the main thread should know. Throws VolumeError and DeviceError. */
-export function openWritingEngine(data: EngineData, tell: (message: EngineMessage) => void): Engine {
+/**
+ * Opens the volume for writing. `tell` hears what the main thread should know, `hear` gives what that one has said. Throws VolumeError and
+ * DeviceError.
+ */
+export function openWritingEngine(
+  data: EngineData,
+  tell: (message: EngineMessage) => void,
+  hear: () => EngineCommand | undefined,
+): Engine {
   new ThreadRegistry(data.registry).enter(data.threadId)
   const note = (text: string): void => tell({ kind: 'note', text })
   const claims: Release[] = []
   const { db, flusher } = openFor(data, claims, note)
   try {
-    return new WritingEngine(data, db, flusher, claims, tell)
+    return new WritingEngine(data, db, flusher, claims, tell, hear)
   } catch (error) {
     db.abandon()
     flusher?.end()
@@ -49,10 +57,15 @@ class WritingEngine implements Engine {
   private readonly nodes: NodeTable
   private readonly claims: readonly Release[]
   private readonly tell: (message: EngineMessage) => void
+  private readonly hear: () => EngineCommand | undefined
   /** The option journal_flush_delay of the mount. */
   private readonly flushMs: number | undefined
   private changedMs = 0
   private flushedMs = 0
+  private workedMs = 0
+  /** What follows when the kernel has written back, by numbers. */
+  private readonly writingBack = new Map<number, () => void>()
+  private lastWriteBack = 0
   private isFailureSaid = false
   private isClosed = false
   /** Answers requests that had to wait. */
@@ -64,6 +77,7 @@ class WritingEngine implements Engine {
     flusher: JournalFlusher | undefined,
     claims: readonly Release[],
     tell: (message: EngineMessage) => void,
+    hear: () => EngineCommand | undefined,
   ) {
     const { subvolume, journalFlushDelayMs } = data.volume
     this.data = data
@@ -71,6 +85,7 @@ class WritingEngine implements Engine {
     this.flusher = flusher
     this.claims = claims
     this.tell = tell
+    this.hear = hear
     this.flushMs = journalFlushDelayMs
     this.fs = writableFileSystem(db, { random: randomFillSync, ...(subvolume === undefined ? {} : { subvolume }) })
     const { root } = this.fs
@@ -81,13 +96,20 @@ class WritingEngine implements Engine {
 
   serve(fd: number): void {
     const { data, db, fs, nodes, tell } = this
-    const duties: WritingDuties = {
+    const writeBack = this.writeBack.bind(this)
+    const duties: EngineDuties = {
       sync: (request) => this.sync(request),
       changed: () => (this.changedMs = Date.now()),
-      work: () => this.work(),
+      work: () => this.comeBy(),
       shutDown: () => this.shutDown(),
       note: (text) => this.note(text),
       rememberFile: (node) => session.doorbell.remember(node),
+      dropAttributes: (node) => void session.notifier.invalidateInode(node, -1),
+      answer: (waiting, how) => void how(reply.to(waiting)),
+      accessTimes: data.accessTimes,
+      get writeBack() {
+        return session.connection?.features.has('writebackCache') === true ? writeBack : undefined
+      },
     }
     const operations = new WritingOperations(fs, nodes, data.times, duties)
     const session = newSession(fd, operations, data, {
@@ -98,7 +120,8 @@ class WritingEngine implements Engine {
         this.sayFailure()
       },
     })
-    this.reply = Reply.over(session.channel)
+    const reply = Reply.over(session.channel)
+    this.reply = reply
     this.flusher?.serves(fd)
     session.serve()
   }
@@ -144,11 +167,30 @@ class WritingEngine implements Engine {
     else this.reply?.to(waiting).error(errnoOf(error) ?? 'EIO')
   }
 
-  /** What goes on in the background: brings to stable storage what has waited long enough, and keeps order. */
-  private work(): void {
-    const { db, flushMs } = this
-    if (db.failure !== undefined) return
+  /** Has the kernel write back, by way of the main thread: the call waits until we have answered the WRITEs. */
+  private writeBack(node: number, start: number, end: number, then: () => void): void {
+    const id = ++this.lastWriteBack
+    this.writingBack.set(id, then)
+    this.tell({ kind: 'writeBack', id, node, start, end })
+  }
+
+  /** Hears what the main thread has said, and does what goes on in the background if it is time for that. Returns whether it did. */
+  private comeBy(): boolean {
+    for (let command = this.hear(); command !== undefined; command = this.hear()) {
+      if (command.kind !== 'writtenBack') continue
+      this.writingBack.get(command.id)?.()
+      this.writingBack.delete(command.id)
+    }
     const now = Date.now()
+    if (this.db.failure !== undefined || now - this.workedMs < (this.share.workMs ?? 0) / 2) return false
+    this.workedMs = now
+    this.work(now)
+    return true
+  }
+
+  /** What goes on in the background: brings to stable storage what has waited long enough, and keeps order. */
+  private work(now: number): void {
+    const { db, flushMs } = this
     try {
       if (flushMs !== undefined && this.changedMs > this.flushedMs) {
         this.flushedMs = now
@@ -187,11 +229,15 @@ interface Opened {
   readonly flusher: JournalFlusher | undefined
 }
 
-function openFor({ volume, yieldsClaim, memory }: EngineData, claims: Release[], note: (text: string) => void): Opened {
+function openFor(
+  { volume, yieldsClaim, memory, bell }: EngineData,
+  claims: Release[],
+  note: (text: string) => void,
+): Opened {
   const { devices, missing = 'none', passphrase, cacheBytes } = volume
   const claimed = (release: Release): void => void claims.push(release)
   return withWritableDevices(devices, { note, ...(yieldsClaim ? { claimed } : {}) }, (open) => {
-    const flusher = JournalFlusher.over(open, memory.doorbell)
+    const flusher = JournalFlusher.over(open, { doorbell: memory.doorbell, bell })
     try {
       const db = openDatabase(open, {
         ...fsDatabaseParts,

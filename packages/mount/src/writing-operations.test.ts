@@ -362,6 +362,155 @@ describe('data', () => {
   })
 })
 
+describe('data and holes', () => {
+  const BLOCK = 4096
+  const [DATA, HOLE] = [3, 4]
+  const seek = (node: number, offset: number, whence: number) =>
+    mount.ask((to, request) => to.lseek(request, node, 0, offset, whence))
+  const at = (value: number) => ({ kind: 'offset', value })
+
+  /** A file of a block of data, a hole of two, and another block of data. */
+  function fileWithHole(): number {
+    const node = mount.file('a')
+    mount.write(node, 0, new Uint8Array(BLOCK).fill(1))
+    mount.write(node, 3 * BLOCK, new Uint8Array(BLOCK).fill(2))
+    return node
+  }
+
+  test('of a file of which the kernel keeps nothing', () => {
+    const node = fileWithHole()
+    const found = [0, 5, BLOCK, 4 * BLOCK - 1].map((offset) => seek(node, offset, DATA))
+    expect(found).toEqual([0, 5, 3 * BLOCK, 4 * BLOCK - 1].map(at))
+    expect([0, BLOCK + 5, 3 * BLOCK].map((offset) => seek(node, offset, HOLE))).toEqual([
+      ...[BLOCK, BLOCK + 5, 4 * BLOCK].map(at),
+    ])
+    for (const whence of [DATA, HOLE]) {
+      expect([4 * BLOCK, -1].map((offset) => seek(node, offset, whence))).toEqual([error('ENXIO'), error('ENXIO')])
+    }
+    expect(seek(node, 0, 2)).toEqual(error('EINVAL'))
+    expect(seek(1000, 0, DATA)).toEqual(error('ESTALE'))
+  })
+
+  test('what the kernel keeps where there seems to be a hole is written back first', () => {
+    const node = fileWithHole()
+    const asked: [number, number, number][] = []
+    mount.writeBack = (of, start, end, then) => {
+      asked.push([of, start, end])
+      if (start <= BLOCK && end > BLOCK) mount.write(node, BLOCK, new Uint8Array(BLOCK).fill(3), WriteFlag.cache)
+      then()
+    }
+    expect(seek(node, 0, DATA)).toEqual(at(0))
+    expect(asked).toEqual([]) // there is no doubt
+    expect(seek(node, BLOCK, DATA)).toEqual(at(BLOCK))
+    expect(asked).toEqual([[node, BLOCK, 3 * BLOCK]])
+    expect(seek(node, 0, HOLE)).toEqual(at(2 * BLOCK))
+    expect(asked.slice(1)).toEqual([[node, 2 * BLOCK, 3 * BLOCK]])
+  })
+
+  test('behind the end of what we know of', () => {
+    const node = fileWithHole()
+    let ends = 0
+    mount.writeBack = (_of, _start, end, then) => {
+      if (end === Infinity && ends++ < 2) mount.write(node, (3 + ends) * BLOCK, new Uint8Array(BLOCK).fill(4))
+      then()
+    }
+    expect(seek(node, 4 * BLOCK, DATA)).toEqual(at(4 * BLOCK))
+    expect(seek(node, 3 * BLOCK, HOLE)).toEqual(at(6 * BLOCK))
+    expect(seek(node, 6 * BLOCK, HOLE)).toEqual(error('ENXIO'))
+  })
+
+  test('an end of it comes although it changes for ever', () => {
+    const node = mount.file('a')
+    let blocks = 0
+    mount.writeBack = (_of, _start, _end, then) => {
+      mount.write(node, blocks++ * BLOCK, new Uint8Array(BLOCK).fill(4))
+      then()
+    }
+    expect(seek(node, 0, HOLE).kind).toBe('offset')
+    expect(blocks).toBeLessThan(20)
+  })
+
+  test('a file that was damaged meanwhile: the caller gets the error', () => {
+    const node = fileWithHole()
+    mount.writeBack = (_of, _start, _end, then) => {
+      mount.operations.forget(node, 1) // as if there were none any more
+      mount.ask((to, request) => to.unlink(request, ROOT_NODE, bytes('a')))
+      then()
+    }
+    expect(seek(node, BLOCK, DATA)).toEqual(error('ENOENT'))
+  })
+})
+
+describe('times of access', () => {
+  const atimeOf = (node: number): number => mount.getattr(node).attributes?.atimeSeconds ?? 0
+  const age = (node: number, seconds: number): void => {
+    const times = { atimeSeconds: seconds, mtimeSeconds: 2000, ctimeSeconds: 2000 }
+    mount.setattr(node, ['atime', 'mtime', 'ctime'], times)
+  }
+  const isNow = (seconds: number): boolean => Math.abs(seconds - Date.now() / 1000) < 100
+
+  const list = (node: number) => {
+    const listing = { beginNames: () => undefined, addName: () => true, sendNames: () => true }
+    mount.operations.readdir(listing as never, node, 0, 0, 0, 4096)
+  }
+
+  test('of files, directories and links: after a change, or a day; not all the time', () => {
+    const file = mount.file('file')
+    mount.write(file, 0, bytes('x'))
+    const link = mount.make((to, request) => to.symlink(request, ROOT_NODE, bytes('s'), bytes('file')))
+    const directory = mount.directory('d')
+    for (const [node, read] of [
+      [file, () => mount.read(file, 0, 1)],
+      [link, () => mount.ask((to, request) => to.readlink(request, link))],
+      [directory, () => list(directory)],
+    ] as const) {
+      age(node, 1000)
+      read()
+      expect(isNow(atimeOf(node))).toBe(true)
+      expect(mount.getattr(node).attributes?.ctimeSeconds).toBe(2000)
+      age(node, 1001)
+      read()
+      expect(atimeOf(node)).toBe(1001)
+    }
+  })
+
+  test('newer than the last change, and of today: they stay', () => {
+    const file = mount.file('file')
+    mount.write(file, 0, bytes('x'))
+    const recent = Math.floor(Date.now() / 1000) - 3600
+    age(file, recent)
+    mount.read(file, 0, 1)
+    expect(atimeOf(file)).toBe(recent)
+  })
+
+  test('who does not want it to be noticed', () => {
+    const file = mount.file('file')
+    mount.write(file, 0, bytes('x'))
+    age(file, 1000)
+    mount.read(file, 0, 1, 0o1000000)
+    expect(atimeOf(file)).toBe(1000)
+  })
+
+  test('a volume that can not be written is read all the same', () => {
+    const file = mount.file('file')
+    mount.write(file, 0, bytes('x'))
+    age(file, 1000)
+    mount.db.abandon()
+    expect(mount.ask((to, request) => to.readlink(request, file)).kind).toBe('error')
+    expect(atimeOf(file)).toBe(1000)
+  })
+})
+
+test('the name space trusted is for root', () => {
+  const node = mount.file('a')
+  for (const name of ['trusted.x', 'user.x']) {
+    mount.ask((to, request) => to.setxattr(request, node, bytes(name), bytes('1'), 0, false))
+  }
+  const list = (uid: number) => mount.ask((to, request) => to.listxattr(request, node, 999), { uid }).bytes
+  expect(new TextDecoder().decode(list(0)).split('\0').sort()).toEqual(['', 'trusted.x', 'user.x'])
+  expect(list(1000)).toEqual(bytes('user.x\0'))
+})
+
 test('nodes that are none: ESTALE', () => {
   const none = 1000
   const name = bytes('a')
@@ -390,7 +539,8 @@ test('nodes that are none: ESTALE', () => {
 
 test('what the engine has to do', () => {
   const { operations, duties } = mount
-  for (const sync of ['fsync', 'fsyncdir', 'syncfs'] as const) {
+  expect(mount.ask((to, request) => to.fsync(request, ROOT_NODE))).toEqual({ kind: 'ok' })
+  for (const sync of ['fsyncdir', 'syncfs'] as const) {
     expect(mount.ask((to, request) => to[sync](request))).toEqual({ kind: 'ok' })
   }
   operations.doorbell()

@@ -12,28 +12,13 @@ import { encodeUtf8 } from '@cowherd/kernel-lib'
 import { NodeRef } from '@cowherd/fs'
 import type { AllocateMode, AttributeChanges, Caller, FileSystem, FileSystemWriter } from '@cowherd/fs'
 import { AllocateFlag, OpenFlag, RenameFlag, SetattrFlag, WriteFlag, XattrFlag } from '@cowherd/fuse'
-import type { Attributes, AttributeChanges as SetattrChanges, NodeTable, Request } from '@cowherd/fuse'
+import type { AttributeChanges as SetattrChanges, NodeTable, Request } from '@cowherd/fuse'
 import type { CacheTimes } from './caching.ts'
+import type { EngineDuties } from './engine-duties.ts'
 import { volumeMessage } from './errno.ts'
-import { VolumeOperations } from './volume-operations.ts'
-
-/** What the operations need of the engine besides the files. */
-export interface WritingDuties {
-  /** Answers when all that was done is on stable storage; now, or later by whomever. May throw as `FileSystemWriter.sync` does. */
-  sync(request: Request): void
-  /** Something was changed, in memory so far. */
-  changed(): void
-  /** What goes on in the background, once in a while. Throws nothing of the volume's. */
-  work(): void
-  /** The kernel lets go of the volume: shuts it down. Throws nothing of the volume's. */
-  shutDown(): void
-  /** An error that nobody waits for. */
-  note(text: string): void
-  rememberFile(node: number): void
-}
+import { LiveOperations } from './live-operations.ts'
 
 const CAPABILITY = encodeUtf8('security.capability')
-const SET_USER_ID = 0o4000
 const SET_GROUP_ID = 0o2000
 const PERMISSIONS = 0o7777
 /** Others wait while a range is copied: whoever wants more asks again. */
@@ -49,9 +34,8 @@ const ALLOCATE_MODES: ReadonlyMap<number, AllocateMode> = new Map([
   [AllocateFlag.zeroRange | AllocateFlag.keepSize, 'zero-range-keep-size'],
 ])
 
-export class WritingOperations extends VolumeOperations {
+export class WritingOperations extends LiveOperations {
   private readonly writer: FileSystemWriter
-  private readonly duties: WritingDuties
   private readonly caller = { uid: 0, gid: 0, umask: 0 } satisfies Caller
   private readonly other = new NodeRef()
   /** Nodes of files that were held because a name of theirs went. */
@@ -61,14 +45,14 @@ export class WritingOperations extends VolumeOperations {
   private isClosed = false
 
   /** `nodes` has the root of `fs` as its root: words are its subvolume and its inode number. */
-  constructor(fs: FileSystem & FileSystemWriter, nodes: NodeTable, times: CacheTimes, duties: WritingDuties) {
-    super(fs, nodes, times, (node) => duties.rememberFile(node))
+  constructor(fs: FileSystem & FileSystemWriter, nodes: NodeTable, times: CacheTimes, duties: EngineDuties) {
+    super(fs, nodes, times, duties)
     this.writer = fs
-    this.duties = duties
   }
 
   override forget(node: number, count: number): void {
     if (node === this.plainNode) this.plainNode = 0
+    this.accessTimes.forget(node)
     if (!this.held.has(node)) {
       super.forget(node, count)
       return
@@ -202,8 +186,9 @@ export class WritingOperations extends VolumeOperations {
     const ref = this.fileOf(node)
     this.dropCapability(node, ref)
     if ((writeFlags & WriteFlag.killSuidgid) !== 0) writer.setattr(ref, { killPrivileges: true }, inode)
-    // of what it has kept so far the kernel tells the times by itself
-    writer.write(ref, offset, data, (writeFlags & WriteFlag.cache) === 0 ? 'now' : 'kept')
+    // of what it has kept so far the kernel tells the times by itself; but not of mapped memory if it keeps nothing else
+    const isKept = (writeFlags & WriteFlag.cache) !== 0 && this.duties.writeBack !== undefined
+    writer.write(ref, offset, data, isKept ? 'kept' : 'now')
     this.changed()
     request.written(data.length)
   }
@@ -263,7 +248,8 @@ export class WritingOperations extends VolumeOperations {
     request.ok()
   }
 
-  fsync(request: Request): void {
+  fsync(request: Request, node: number): void {
+    this.duties.dropAttributes(node) // when it wrote back, the kernel did not think of the room that the data takes
     this.duties.sync(request)
   }
 
@@ -275,14 +261,8 @@ export class WritingOperations extends VolumeOperations {
     this.duties.sync(request)
   }
 
-  override statfs(request: Request): void {
-    request.room(this.roomOf())
-  }
-
   doorbell(): void {
-    if (this.isClosed) return
-    this.files.clear() // the work may move data
-    this.duties.work()
+    if (!this.isClosed && this.duties.work()) this.files.clear()
   }
 
   destroy(request: Request): void {
@@ -291,29 +271,8 @@ export class WritingOperations extends VolumeOperations {
     request.ok()
   }
 
-  /** A write may take set-user-id and set-group-id away, and the kernel does not think of asking what has become of the mode. */
-  protected override shown(ref: Readonly<NodeRef>): Attributes {
-    const attributes = super.shown(ref)
-    const mayLose = this.inode.isRegular && (attributes.mode & (SET_USER_ID | SET_GROUP_ID)) !== 0
-    this.found.attrSeconds = mayLose ? 0 : this.times.attrSeconds
-    return attributes
-  }
-
-  /** False, and an answer, if the kernel names a node that is none. */
-  private isThere(request: Request, node: number): boolean {
-    if (this.nodes.has(node)) return true
-    request.error('ESTALE')
-    return false
-  }
-
   private callerOf({ uid, gid }: Request, umask: number): Caller {
     return Object.assign(this.caller, { uid, gid, umask })
-  }
-
-  /** Something was changed: what is open may stand on keys that are no more. */
-  private changed(): void {
-    this.files.clear()
-    this.duties.changed()
   }
 
   /** Answers with the file that was made, or got a name: `target`, with its inode. */

@@ -15,6 +15,7 @@ import { hashtable } from './sets/hashtable.ts'
 import { list } from './sets/list.ts'
 import { locks } from './sets/locks.ts'
 import { mount } from './sets/mount.ts'
+import { put } from './sets/put.ts'
 import { threads } from './sets/threads.ts'
 
 /** Measures a set. `rounds` is how many samples each contender gives; `isQuick`: there is little time. */
@@ -28,6 +29,7 @@ const SETS: ReadonlyMap<string, BenchSet> = new Map<string, BenchSet>([
   ['locks', locks],
   ['list', list],
   ['get', get],
+  ['put', put],
   ['threads', threads],
   ['format', format],
   ['mount', mount],

@@ -3,13 +3,13 @@
  * command has ended, whichever way.
  */
 
-import { randomFillSync } from 'node:crypto'
 import * as db from '@cowherd/db'
 import { openWritableFileSystem, type WritableFileSystem } from '@cowherd/fs'
 import { nativeCodecs, type WritableBlockDevice } from '@cowherd/shim'
 import { openWritableStore, parseVolume } from '@cowherd/store'
 import type { Context } from './context.ts'
 import { opening, passphraseFor } from './opening.ts'
+import { fillWithRandom } from './random.ts'
 import { parseWritingOptions, type VolumeFlags } from './volume-options.ts'
 
 /** Bound of the node cache: as much as reading takes, and what is changed lies in it at several times its size. */
@@ -47,7 +47,7 @@ export function openWritingOn(
   const fs = opening(() =>
     openWritableFileSystem(devices, {
       codecs: nativeCodecs(),
-      random: (bytes) => void randomFillSync(bytes),
+      random: fillWithRandom,
       passphrase: () => passphrase,
       missing,
       cacheBytes: CACHE_BYTES,

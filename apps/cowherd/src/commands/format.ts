@@ -10,13 +10,7 @@ import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
 import { examples } from '../cli/help.ts'
 import { findNewPassphrase } from '../cli/passphrase.ts'
-import {
-  DEVICE_OPTIONS,
-  isSwitch,
-  parseFormatWords,
-  VOLUME_OPTIONS,
-  type FormatWords,
-} from '../format/format-words.ts'
+import { DEVICE_OPTIONS, isSwitch, parseFormatWords, VOLUME_OPTIONS, type FormatWords } from '../format/format-words.ts'
 import { openNewDevice } from '../format/new-device.ts'
 
 interface Flags {

@@ -29,6 +29,8 @@ export interface ReadEntry {
   readonly atime: Time | undefined
   /** Of a file, its holes included. */
   readonly size: number
+  /** Only some of it is stored. */
+  readonly isSparse: boolean
   readonly target: Uint8Array
   readonly major: number
   readonly minor: number
@@ -219,6 +221,7 @@ export class TarReader {
       mtime: fields.mtime ?? header.mtime,
       atime: fields.atime ?? header.atime,
       size: type === 'file' ? size : 0,
+      isSparse: map !== undefined,
       target: fields.target ?? extra.target ?? header.target,
       major: fields.major ?? header.major,
       minor: fields.minor ?? header.minor,

@@ -8,7 +8,7 @@
  */
 
 import { VolumeError } from '@cowherd/db'
-import type { NodeRef} from '@cowherd/fs';
+import type { NodeRef } from '@cowherd/fs'
 import { FileType, type Attribute, type Inode, type Time, type WritableFileSystem } from '@cowherd/fs'
 import type { Interruption } from '../cli/interruption.ts'
 import { joinPaths, pathText } from '../cli/volume-path.ts'
@@ -18,6 +18,7 @@ import { changeFailure, removeUnfinished } from '../writing/failure.ts'
 import { NewFiles, type FileHead, type Folder, type NewFile } from '../writing/new-files.ts'
 import { PieceWriter } from '../writing/piece-writer.ts'
 import { lookAt, placeBelow, type Place } from '../writing/place.ts'
+import { SmallFiles } from '../writing/small-files.ts'
 import { parseAclText, type IdOf } from './acl-text.ts'
 import type { ReadEntry, TarReader } from './tar-reader.ts'
 import type { TarType } from './tar-writer.ts'
@@ -63,6 +64,7 @@ export class Unpacker {
   private readonly options: UnpackOptions
   private readonly newFiles: NewFiles
   private readonly writer: PieceWriter
+  private readonly smallFiles: SmallFiles
   private readonly inode: Inode
   private readonly startedMs = Date.now()
   private readonly now: Time
@@ -77,6 +79,7 @@ export class Unpacker {
     this.options = options
     this.newFiles = new NewFiles(fs, this.unkept)
     this.writer = new PieceWriter(fs)
+    this.smallFiles = new SmallFiles(fs, this.newFiles, options)
     this.inode = fs.newInode()
     this.now = { seconds: Math.floor(this.startedMs / 1000), nanoseconds: (this.startedMs % 1000) * 1_000_000 }
     const folder = this.newFiles.folder(into)
@@ -95,7 +98,7 @@ export class Unpacker {
         await this.add(entry, names, path)
       } catch (error) {
         options.fail(changeFailure(path, error))
-        this.abort()
+        this.removeUnfinished()
       }
     }
     while (this.levels.length > 0) this.leave()
@@ -104,6 +107,11 @@ export class Unpacker {
 
   /** After `run` threw: removes the file that is not whole. */
   abort(): void {
+    this.smallFiles.giveUp()
+    this.removeUnfinished()
+  }
+
+  private removeUnfinished(): void {
     const { unfinished } = this
     this.unfinished = undefined
     if (unfinished !== undefined) removeUnfinished(this.fs, unfinished, this.options.note)
@@ -145,12 +153,30 @@ export class Unpacker {
       newFiles.makeLink(folder, place, head, entry.target)
       return
     }
+    if (entry.type === 'file' && (await this.handOver(entry, folder, place, head))) return
     const made = newFiles.make(folder, place, head)
     this.unfinished = place
     writer.begin(made.ref)
     if (entry.size > 0) await this.copyData()
     newFiles.finish(made, place.path, head, writer.end < entry.size ? entry.size : undefined)
     this.unfinished = undefined
+  }
+
+  /** Has a small file made together with others. Returns whether it is such a file. Throws TarError, CommandError. */
+  private async handOver(
+    { size, isSparse }: ReadEntry,
+    folder: Folder,
+    place: Place,
+    head: FileHead,
+  ): Promise<boolean> {
+    const { smallFiles, tar } = this
+    if (isSparse || !smallFiles.takes(folder, head, size)) return false
+    const room = smallFiles.room(size)
+    for (let piece = await tar.data(); piece !== undefined; piece = await tar.data()) {
+      room.set(piece.bytes, piece.offset)
+    }
+    smallFiles.add(folder, place, head, room)
+    return true
   }
 
   private async copyData(): Promise<void> {
@@ -164,6 +190,7 @@ export class Unpacker {
 
   /** Makes another name for a file of the archive. Throws VolumeError. */
   private link({ target }: ReadEntry, folder: Folder, place: Place): void {
+    this.smallFiles.flush()
     const first = this.find(componentsOf(target))
     if (first === undefined) {
       this.options.fail(`${pathText(place.path)}: another name of ${pathText(target)}, which is not there`)
@@ -189,7 +216,8 @@ export class Unpacker {
 
   /** Deals with what is there where a file is to be made. Returns whether it can be made now. Throws VolumeError. */
   private makeWay(place: Place): boolean {
-    const { fs, inode, options } = this
+    const { fs, inode, options, smallFiles } = this
+    if (smallFiles.has(place.name)) smallFiles.flush()
     const there = lookAt(fs, place)
     if (there === undefined) return true
     fs.getattr(there, inode)
@@ -222,7 +250,8 @@ export class Unpacker {
   }
 
   private levelIn({ folder, path }: Level, name: Uint8Array, head: FileHead | undefined): Level {
-    const { fs, inode, newFiles } = this
+    const { fs, inode, newFiles, smallFiles } = this
+    if (smallFiles.has(name)) smallFiles.flush()
     const place = placeBelow(folder.ref, path, name)
     const there = lookAt(fs, place)
     if (there !== undefined) {
@@ -244,6 +273,7 @@ export class Unpacker {
   private leave(): void {
     const level = this.levels.pop()
     if (level === undefined) return
+    this.smallFiles.flush()
     const { folder, path, head, made, before } = level
     try {
       if (head !== undefined && made !== undefined) this.newFiles.finish(made, path, head)

@@ -155,8 +155,8 @@ function callerOf({ uid, gid }: FileHead): Caller {
   return { uid, gid, umask: 0 }
 }
 
-/** Options for the file's data, as the attributes that bcachefs shows them as. */
-function isOption({ name }: Attribute): boolean {
+/** Whether it is an option for the file's data, which bcachefs shows as an attribute. */
+export function isOption({ name }: Attribute): boolean {
   return name.length > OPTIONS.length && OPTIONS.every((byte, i) => name[i] === byte)
 }
 

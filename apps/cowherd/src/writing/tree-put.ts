@@ -33,6 +33,7 @@ import {
 import { LocalLinks } from './local-links.ts'
 import { NewFiles, type FileHead, type Folder, type NewFile } from './new-files.ts'
 import { lookAt, placeBelow, type Place } from './place.ts'
+import { SmallFiles } from './small-files.ts'
 
 export interface PutOptions {
   /** Replace what exists. */
@@ -52,6 +53,7 @@ export interface PutOptions {
 
 /** Files are copied in pieces of this size. */
 const PIECE_BYTES = 1 << 20
+const SECTOR = 512
 
 /** A directory that is being filled. */
 interface Level {
@@ -73,6 +75,7 @@ export class TreePut {
   private readonly newFiles: NewFiles
   private readonly attributes: LocalAttributes
   private readonly links = new LocalLinks()
+  private readonly smallFiles: SmallFiles
   private readonly buffer = new Uint8Array(PIECE_BYTES)
   private readonly inode: Inode
   private readonly levels: Level[] = []
@@ -85,6 +88,7 @@ export class TreePut {
     this.fs = fs
     this.options = options
     this.newFiles = new NewFiles(fs, this.unkept)
+    this.smallFiles = new SmallFiles(fs, this.newFiles, options)
     this.attributes = new LocalAttributes(options.native, this.unkept)
     this.inode = fs.newInode()
   }
@@ -122,6 +126,11 @@ export class TreePut {
 
   /** After `put` threw: removes the file that is not whole. */
   abort(): void {
+    this.smallFiles.giveUp()
+    this.removeUnfinished()
+  }
+
+  private removeUnfinished(): void {
     const { unfinished } = this
     this.unfinished = undefined
     if (unfinished !== undefined) removeUnfinished(this.fs, unfinished, this.options.note)
@@ -141,6 +150,7 @@ export class TreePut {
       const place = placeBelow(level.folder.ref, level.path, name)
       if (file !== undefined) await this.putFile(file, level.folder, place, level.isNew)
     }
+    this.smallFiles.flush()
   }
 
   /** Copies a file, or enters a directory. `isNew`: nothing of that name can be there. */
@@ -157,13 +167,13 @@ export class TreePut {
       if (isDirectory(file)) this.enter(file, folder, place)
       else if (!this.link(file, folder, place)) {
         const ref = await this.copy(file, folder, place, share)
-        if (file.linkCount > 1) this.links.addCopy(file, ref)
-        return
+        if (file.linkCount > 1 && ref !== undefined) this.links.addCopy(file, ref)
+        if (ref !== undefined) return
       }
     } catch (error) {
       // What was given up in the middle of it is removed by who hears of that.
       options.fail(failure(file, place, error))
-      this.abort()
+      this.removeUnfinished()
     }
     options.progress.add(share)
   }
@@ -197,6 +207,7 @@ export class TreePut {
 
   /** A directory gets its attributes when all that is in it is there. */
   private leave({ path, ending }: Level): void {
+    this.smallFiles.flush()
     if (ending !== undefined) this.attempt(path, () => this.newFiles.finish(ending.made, path, ending.head))
   }
 
@@ -216,8 +227,11 @@ export class TreePut {
     }
   }
 
-  /** Copies a file that is no directory. Throws VolumeError, and errors of system calls. */
-  private async copy(file: LocalFile, folder: Folder, place: Place, share: number): Promise<NodeRef> {
+  /**
+   * Copies a file that is no directory. Returns nothing for a file with one name that is going to be made, or that could not be. Throws VolumeError, and errors
+   * of system calls.
+   */
+  private async copy(file: LocalFile, folder: Folder, place: Place, share: number): Promise<NodeRef | undefined> {
     const { newFiles, options } = this
     if ((file.mode & FileType.mask) === FileType.symlink) {
       const target = readlinkSync(file.path, 'buffer')
@@ -229,6 +243,7 @@ export class TreePut {
       newFiles.finish(made, place.path, head)
       return made.ref
     }
+    if (this.handOver(file, folder, place, head)) return undefined
     const data = new LocalData(file, options.native, this.buffer)
     try {
       const made = newFiles.make(folder, place, head)
@@ -238,6 +253,24 @@ export class TreePut {
       this.unfinished = undefined
       options.progress.add(share - done)
       return made.ref
+    } finally {
+      data.close()
+    }
+  }
+
+  /** Has a small file made together with others. Returns whether it is such a file. Throws errors of system calls, CommandError. */
+  private handOver(file: LocalFile, folder: Folder, place: Place, head: FileHead): boolean {
+    const { smallFiles } = this
+    const { size, sectors, linkCount } = file
+    const hasHoles = sectors * SECTOR < size
+    if (linkCount > 1 || hasHoles || !smallFiles.takes(folder, head, size)) return false
+    const room = smallFiles.room(Math.max(size, 1))
+    const data = new LocalData(file, undefined, room)
+    try {
+      const bytes = data.next() ? data.bytes : room.subarray(0, 0)
+      if (bytes.length > size) return false // the kernel makes it up: its size says nothing
+      smallFiles.add(folder, place, head, bytes)
+      return true
     } finally {
       data.close()
     }

@@ -175,7 +175,7 @@ export function look(current: Assembly, options: ChangeOptions): Volume {
 }
 
 /** A device that stays open when it is closed. */
-export function borrowed(device: WritableBlockDevice): WritableBlockDevice {
+function borrowed(device: WritableBlockDevice): WritableBlockDevice {
   return {
     name: device.name,
     size: device.size,

@@ -59,7 +59,7 @@ export class BucketSearch {
     const member = this.source.shape.member(device)
     if (member === undefined) return NOWHERE
     const bitmap = this.source.btreeBitmap(device)
-    const isVain = bitmap.bits === (isForNodes ? 0n : ALL_COVERED)
+    const isVain = isForNodes ? bitmap.bits === 0n : coversAll(bitmap, member)
     const preferred = isVain
       ? NOWHERE
       : this.around(device, member, isForNodes, new Coverage(bitmap, isForNodes, member))
@@ -134,6 +134,10 @@ export class BucketSearch {
     }
     this.gen = loaded.gen
   }
+}
+
+function coversAll({ bits, shift }: BtreeBitmap, { bucketCount, bucketSectors }: DeviceShape): boolean {
+  return bits === ALL_COVERED && BITMAP_BITS * 2 ** shift >= bucketCount * bucketSectors
 }
 
 /** Which buckets of a device the bitmap of btree nodes covers, or doesn't. */

@@ -96,11 +96,24 @@ export class FileData {
    * the transaction is committed, or given up. Throws VolumeError ENOSPC, EIO.
    */
   fill(updates: Updates, inode: Inode, content: Uint8Array): void {
-    const { blocks } = this
-    const bytes = new Uint8Array(Math.ceil(content.length / blocks.blockBytes) * blocks.blockBytes)
-    bytes.set(content)
-    changeSectors(inode, blocks.put(updates, this.files.newFile(inode), 0, bytes, content.length))
+    const file = this.files.newFile(inode)
+    const bytes = this.wholeBlocks(file, 0, content.length, content)
+    changeSectors(inode, this.blocks.put(updates, file, 0, bytes, content.length))
     setSize(inode, content.length)
+  }
+
+  /** Sets room aside for new files of so many bytes, and returns how many sectors that is. Throws VolumeError ENOSPC. */
+  grant(sizes: readonly number[]): number {
+    const { volume, blocks } = this
+    const sectors = sizes.reduce((sum, bytes) => sum + sectorAbove(bytes, blocks.blockBytes), 0)
+    const needed = sectors * volume.superblock.options.dataReplicas
+    volume.capacity.grant(needed)
+    return needed
+  }
+
+  /** What was granted is used, or not needed after all. */
+  release(sectors: number): void {
+    this.volume.capacity.release(sectors)
   }
 
   /** See `fill`. */

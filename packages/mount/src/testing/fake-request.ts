@@ -73,6 +73,15 @@ export class FakeRequest {
     return this.copy(bytes)
   }
 
+  offset(value: number): boolean {
+    return this.keep({ kind: 'offset', value })
+  }
+
+  /** The test answers it later as it answers others. */
+  defer(): FakeRequest {
+    return this
+  }
+
   data(size: number): Uint8Array {
     return this.buffer.subarray(0, size)
   }

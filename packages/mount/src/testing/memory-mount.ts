@@ -7,6 +7,7 @@ import { AttributeChanges, FuseError, NodeTable, ROOT_NODE, SetattrFlag, type Re
 import { nativeCodecs, ThreadRegistry } from '@cowherd/shim'
 import { writableMemoryStore } from '@cowherd/store'
 import { SOLE_USER_TIMES } from '../caching.ts'
+import type { EngineDuties } from '../engine-duties.ts'
 import { errnoOf } from '../errno.ts'
 import { WritingOperations } from '../writing-operations.ts'
 import { FakeRequest, type Answer } from './fake-request.ts'
@@ -30,6 +31,8 @@ export class MemoryMount {
   readonly operations: WritingOperations
   /** What the operations asked the engine for, and noted. */
   readonly duties: string[] = []
+  /** What the kernel does when it is to write back. */
+  writeBack: NonNullable<EngineDuties['writeBack']> = (_node, _start, _end, then) => then()
 
   /** On a new volume, or on the one of `disk`. */
   constructor(disk: Uint8Array = blankDisk()) {
@@ -40,17 +43,25 @@ export class MemoryMount {
     const { subvolume, inodeHi, inodeLo } = this.fs.root
     this.nodes = NodeTable.create(subvolume, inodeHi, inodeLo, 1 << 16)
     const tell = (text: string): void => void this.duties.push(text)
-    this.operations = new WritingOperations(this.fs, this.nodes, SOLE_USER_TIMES, {
+    const duties: EngineDuties = {
       sync: (request) => {
         tell('sync')
         request.ok()
       },
       changed: () => undefined,
-      work: () => tell('work'),
+      work: () => {
+        tell('work')
+        return true
+      },
       shutDown: () => tell('shutDown'),
       note: tell,
       rememberFile: () => undefined,
-    })
+      dropAttributes: () => undefined,
+      writeBack: (node, start, end, then) => this.writeBack(node, start, end, then),
+      answer: (waiting, how) => void how((waiting as unknown as FakeRequest).request),
+      accessTimes: { ofFiles: true, ofDirectories: true },
+    }
+    this.operations = new WritingOperations(this.fs, this.nodes, SOLE_USER_TIMES, duties)
   }
 
   /** Has a request served. Returns its one answer. */
@@ -105,8 +116,8 @@ export class MemoryMount {
     return this.ask((to, request) => to.write(request, node, 0, offset, data, flags))
   }
 
-  read(node: number, offset: number, size: number): Answer {
-    return this.ask((to, request) => to.read(request, node, 0, offset, size))
+  read(node: number, offset: number, size: number, flags = 0): Answer {
+    return this.ask((to, request) => to.read(request, node, 0, offset, size, flags))
   }
 
   /** Whether the inode of a node's file is there; the node may have been forgotten. */

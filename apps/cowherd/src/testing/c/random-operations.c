@@ -252,10 +252,7 @@ static void copy_some(void)
 	}
 }
 
-/*
- * What is said to be a hole holds zeros. Linux asks a FUSE filesystem where its data is without having written what it has in its cache:
- * so that is done first.
- */
+/* What is said to be a hole holds zeros: also where the data is in the kernel's cache only. */
 static void seek(void)
 {
 	size_t at = place(size), i;
@@ -264,7 +261,6 @@ static void seek(void)
 	if (size == 0)
 		return;
 	note("seek from %zu of %zu", at, size);
-	must(fsync(fd) == 0, "fsync");
 	hole = lseek(fd, (off_t)at, SEEK_HOLE);
 	if (hole < (off_t)at || hole > (off_t)size)
 		fail("the hole is at %lld", (long long)hole);
