@@ -73,7 +73,7 @@ const CACHE_BYTES = 256 << 20
 /** Nodes that are changed lie in memory at several times their size, a few at once. */
 const CACHE_NODES_MIN = 128
 /** Buckets that are marked in one transaction. */
-const BUCKETS_AT_ONCE = 256
+const BUCKETS_AT_ONCE = 32
 /** Of key versions after a crash, how many may have been used that nobody knows of. */
 const KEY_VERSIONS_GIVEN_UP = 65536n
 /** So many are handed out before the journal has to say so; the rest is more than a transaction takes. */
@@ -392,8 +392,8 @@ export class Database extends Volume {
 
   private makeRoom(): void {
     this.guard(() => {
-      if (!this.isStaged) this.parts.reclaim.makeRoom()
       this.parts.maintenance.prepare()
+      if (!this.isStaged) this.parts.reclaim.makeRoom()
     })
   }
 

@@ -28,7 +28,7 @@ import type { Transaction } from './transaction/transaction.ts'
 
 export interface SpaceReclaimParts {
   readonly superblock: Pick<Superblock, 'members'>
-  readonly journal: Pick<Journal, 'flush' | 'flushedSeq'>
+  readonly journal: Pick<Journal, 'flush' | 'flushedSeq' | 'capacityBytes'>
   /** Sectors written since the volume was made. */
   readonly clocks: { readonly written: number }
   readonly usage: Usage
@@ -46,8 +46,11 @@ export interface SpaceReclaimParts {
 
 /** A device has too few free buckets when there are fewer for file data. */
 const FREE_MIN = 4
-/** Buckets that are made free, or given up, in one transaction. */
+/** Buckets that are changed in one transaction, at most; and bytes of the journal that each may take. */
 const BUCKETS_AT_ONCE = 256
+const BUCKET_RECORD_BYTES = 1024
+/** Part of a journal entry that the database's own transactions may take: there has to be room for those of others. */
+const OWN_PART = 1 / 4
 /** So many emptied buckets, and they are made free although there are others. */
 const EMPTIED_MIN = 64
 /** One bucket in so many waits for its generation: then all pointers are looked through. */
@@ -125,6 +128,12 @@ export class SpaceReclaim {
     return isWritable(index) && allocator.bucketsFree(index, Watermark.normal) < FREE_MIN
   }
 
+  /** Buckets that can be changed in one transaction. */
+  private get atOnce(): number {
+    const fitting = Math.floor((this.parts.journal.capacityBytes * OWN_PART) / BUCKET_RECORD_BYTES)
+    return Math.max(1, Math.min(BUCKETS_AT_ONCE, fitting))
+  }
+
   /** Buckets of a type on all devices that can be written to. */
   private count(dataType: number): number {
     const { usage, isWritable } = this.parts
@@ -157,7 +166,7 @@ export class SpaceReclaim {
     const { journal, allocator } = this.parts
     let progress = this.discard()
     let { freed } = progress
-    if (freed < BUCKETS_AT_ONCE && progress.waiting > 0) {
+    if (freed < this.atOnce && progress.waiting > 0) {
       journal.flush()
       progress = this.discard()
       freed += progress.freed
@@ -174,7 +183,7 @@ export class SpaceReclaim {
     let progress: DiscardProgress = { freed: 0, waiting: 0, held: 0 }
     if (this.count(DataType.needDiscard) === 0) return progress
     commit((tx) => {
-      progress = discards.step(tx, buckets, BUCKETS_AT_ONCE)
+      progress = discards.step(tx, buckets, this.atOnce)
     })
     return progress
   }
@@ -183,7 +192,7 @@ export class SpaceReclaim {
   private invalidate(device: number): number {
     const { invalidation, buckets, commit, isWritable } = this.parts
     if (!isWritable(device)) return 0
-    const most = Math.min(BUCKETS_AT_ONCE, invalidation.wanted(device))
+    const most = Math.min(this.atOnce, invalidation.wanted(device))
     let count = 0
     if (most > 0) {
       commit((tx) => {
@@ -207,7 +216,7 @@ export class SpaceReclaim {
       if (!this.devices.some(isWaiting)) return
       oldestGens.begin()
     }
-    commit((tx) => void oldestGens.step(tx, buckets))
+    commit((tx) => void oldestGens.step(tx, buckets, this.atOnce))
   }
 
   /** Looks through all pointers, if buckets of these devices wait for it. False if it was no use. */
@@ -217,7 +226,7 @@ export class SpaceReclaim {
     const before = waiting()
     if (before === 0) return false
     if (!oldestGens.isRunning) oldestGens.begin()
-    while (oldestGens.isRunning) commit((tx) => void oldestGens.step(tx, buckets))
+    while (oldestGens.isRunning) commit((tx) => void oldestGens.step(tx, buckets, this.atOnce))
     return waiting() < before
   }
 

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import {
   chownSync,
   closeSync,
+  constants,
   existsSync,
   fstatSync,
   mkdirSync,
@@ -26,6 +27,7 @@ import { codeOfComplaint, complaint } from './mount-error.ts'
 import { findMount } from './mount-table.ts'
 import { clearStale, mountFuse, type MountOptions } from './mount.ts'
 import { BARE_SERVER, serveBarely, unmountAll } from './testing/bare-server.ts'
+import { isFuse } from './unmount.ts'
 
 let folder: string
 let directory: string
@@ -106,6 +108,29 @@ describe.skipIf(!fuseAvailable())('mounting as root', () => {
       superOptions: ['rw', 'user_id=0', 'group_id=0'],
     })
     expect(findMount(directory)?.options).toEqual(expect.arrayContaining(['rw', 'nosuid', 'nodev']))
+  })
+
+  test('a mount that stands for a block device', (context) => {
+    const image = join(folder, 'image')
+    writeFileSync(image, new Uint8Array(1 << 20))
+    const device = spawnSync('losetup', ['-f', '--show', image], { encoding: 'utf8' }).stdout.trim()
+    if (device === '') return context.skip('no loop devices here')
+    try {
+      mount({ source: 'ignored', blockDevice: device })
+      const entry = findMount(directory)
+      expect(entry).toMatchObject({ type: 'fuseblk.cowherd', source: device })
+      expect(entry !== undefined && [isFuse(entry), isFuse(entry, 'cowherd'), isFuse(entry, 'other')]).toEqual([
+        ...[true, true, false],
+      ])
+      expect(() => openSync(device, constants.O_RDWR | constants.O_EXCL)).toThrow('EBUSY')
+      closeSync(fds.pop() ?? -1)
+      expect(clearStale(directory, 'other')).toBe(false)
+      expect(clearStale(directory, 'cowherd')).toBe(true)
+      closeSync(openSync(device, constants.O_RDWR | constants.O_EXCL))
+    } finally {
+      unmountAll(directory)
+      spawnSync('losetup', ['-d', device])
+    }
   })
 
   test.each(['-o', '/dev/zero', 'package.json', 'UUID', 'a\nb\t#', 'größe', 'none'])('the source %j', (source) => {

@@ -60,3 +60,26 @@ test('what can not be made is not kept', () => {
   isBroken = false
   expect(cache.get(5, 0)).toBe(5)
 })
+
+test('each thing is closed once, when it is given up', () => {
+  const closed: string[] = []
+  let made = 0
+  const cache = new HandleCache(
+    2,
+    (node) => `${node}.${++made}`,
+    (value) => closed.push(value),
+  )
+  cache.get(1, 0)
+  cache.get(2, 0)
+  cache.get(3, 0) // the oldest makes room
+  expect(closed).toEqual(['1.1'])
+  cache.get(2, 1) // another file
+  expect(closed).toEqual(['1.1', '2.2'])
+  cache.drop(3)
+  cache.drop(3)
+  cache.clear()
+  cache.clear()
+  expect(closed).toEqual(['1.1', '2.2', '3.3', '2.4'])
+  expect(cache.size).toBe(0)
+  expect(cache.get(2, 1)).toBe('2.5')
+})

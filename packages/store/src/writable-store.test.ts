@@ -226,3 +226,39 @@ describe('one writer, and nobody beside him', () => {
     }
   })
 })
+
+describe('a block device', () => {
+  /** Whether nobody else may claim it. */
+  const isClaimed = (path: string): boolean => {
+    const script =
+      "const fs = require('node:fs'); fs.openSync(process.argv[1], fs.constants.O_RDWR | fs.constants.O_EXCL)"
+    return spawnSync(process.execPath, ['-e', script, path]).status !== 0
+  }
+
+  test('whose claim is given up for a mount is written all the same', (context) => {
+    if (!loopsWork) return context.skip(NO_LOOPS)
+    const path = attach()
+    let release: () => void = () => undefined
+    const store = open(path, { claimed: (give) => (release = give) })
+    expect(isClaimed(path)).toBe(true)
+    release()
+    release()
+    expect(isClaimed(path)).toBe(false)
+    store.write(new Uint8Array(4096).fill(7), 8192)
+    store.flush()
+    const read = new Uint8Array(4096)
+    store.read(read, 8192)
+    expect(read.every((byte) => byte === 7)).toBe(true)
+    expect(failure(() => open(path))).toEqual(['EBUSY', expect.stringContaining('in use') as string])
+    store.close()
+    release()
+    open(path)
+  })
+
+  test('that can only be read is refused', (context) => {
+    if (!loopsWork) return context.skip(NO_LOOPS)
+    loop = spawnSync('losetup', ['-f', '-r', '--show', image]).stdout.toString().trim()
+    expect(failure(() => open(loop ?? ''))).toEqual(['EROFS', `${loop}: the device can only be read`])
+    openStore(loop).close()
+  })
+})

@@ -54,7 +54,7 @@ class Volume extends SpaceFixture {
   step(): boolean {
     let isMore = false
     this.commit(({ updates, space }) => {
-      isMore = this.oldest.step(updates, space)
+      isMore = this.oldest.step(updates, space, 128)
     })
     return isMore
   }

@@ -29,9 +29,8 @@ export interface OldestGensSource {
   cursor(btree: number): KeyCursor
 }
 
-/** Keys that a step looks at, and what it changes at most. */
+/** Keys that a step looks at. */
 const KEYS_AT_ONCE = 1024
-const CHANGES_AT_ONCE = 128
 /** A cached pointer that is so far behind its bucket, or farther, is dropped rather than waited for. */
 const BEHIND_MAX = 16
 
@@ -84,13 +83,16 @@ export class OldestGens {
     this.enter('extents')
   }
 
-  /** Goes on with the pass, as part of a transaction. False when it has come to its end. Throws KeyError, BtreeError. */
-  step(updates: Updates, space: SpaceTriggers): boolean {
+  /**
+   * Goes on with the pass, as part of a transaction, in which up to `most` keys or buckets are changed. False when it has come to its end.
+   * Throws KeyError, BtreeError.
+   */
+  step(updates: Updates, space: SpaceTriggers, most: number): boolean {
     const { phase } = this
     if (phase === 'extents' || phase === 'reflink') {
-      const isMore = this.walk(updates, phase)
+      const isMore = this.walk(updates, phase, most)
       if (!isMore) this.enter(phase === 'extents' ? 'reflink' : 'store')
-    } else if (phase === 'store' && !this.store(updates, space)) this.end()
+    } else if (phase === 'store' && !this.store(updates, space, most)) this.end()
     return this.isRunning
   }
 
@@ -105,7 +107,7 @@ export class OldestGens {
   }
 
   /** Looks at the pointers of some keys. False at the end of the btree. */
-  private walk(updates: Updates, phase: 'extents' | 'reflink'): boolean {
+  private walk(updates: Updates, phase: 'extents' | 'reflink', most: number): boolean {
     const cursor = this.walks[phase]
     const btree = phase === 'extents' ? BtreeId.extents : BtreeId.reflink
     const { key } = cursor
@@ -113,7 +115,7 @@ export class OldestGens {
     let keys = 0
     for (let found = cursor.seek(this.next); found; found = cursor.next()) {
       copyBpos(this.next, key.words, KEY_POS_AT)
-      if (keys++ === KEYS_AT_ONCE || changes === CHANGES_AT_ONCE) return true
+      if (keys++ === KEYS_AT_ONCE || changes === most) return true
       if (!this.load(key)) continue
       if (!this.isFarBehind()) this.lower()
       else {
@@ -172,13 +174,13 @@ export class OldestGens {
   }
 
   /** Puts what was found out into some alloc keys. False at the end of the btree. */
-  private store(updates: Updates, space: SpaceTriggers): boolean {
+  private store(updates: Updates, space: SpaceTriggers, most: number): boolean {
     const { alloc, oldest, next } = this
     const { key } = alloc
     let keys = 0
     for (let found = alloc.seek(next); found; found = alloc.next()) {
       copyBpos(next, key.words, KEY_POS_AT)
-      if (keys++ === CHANGES_AT_ONCE) return true
+      if (keys++ === most) return true
       const gens = key.inodeHi === 0 ? oldest[key.inodeLo] : undefined
       if (gens !== undefined && key.offset < gens.length)
         space.raiseOldestGen(updates, key.inode, key.offset, gens[key.offset])
