@@ -182,6 +182,15 @@ fd = os.open('room', os.O_RDWR | os.O_CREAT)
 os.posix_fallocate(fd, 0, 1 << 20)
 assert os.fstat(fd).st_size == 1 << 20 and os.fstat(fd).st_blocks >= 2048
 os.close(fd)
+fd = os.open('holes', os.O_RDWR | os.O_CREAT) # of what nothing has been written back
+os.pwrite(fd, b'x', 0)
+os.pwrite(fd, b'y', 1 << 20)
+assert [os.lseek(fd, at, os.SEEK_DATA) for at in (0, 5, 4096)] == [0, 5, 1 << 20]
+assert [os.lseek(fd, at, os.SEEK_HOLE) for at in (0, 5000, 1 << 20)] == [4096, 5000, (1 << 20) + 1]
+os.fsync(fd)
+assert 0 < os.fstat(fd).st_blocks < 100
+os.close(fd)
+os.unlink('holes')
 os.mkdir('inner')
 os.chdir('inner')
 os.rmdir('../inner')

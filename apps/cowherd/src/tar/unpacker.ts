@@ -107,8 +107,8 @@ export class Unpacker {
 
   /** After `run` threw: removes the file that is not whole. */
   abort(): void {
-    this.smallFiles.giveUp()
     this.removeUnfinished()
+    this.smallFiles.end()
   }
 
   private removeUnfinished(): void {

@@ -24,8 +24,7 @@ export async function fillVolume(
   const fs = openWritingOn(context, stores, { passphrase })
   const trees = {
     ...{ sources: [Buffer.from(source)], images: paths },
-    // lost+found is there already; nothing else is
-    ...{ force: true, oneFileSystem: false, mustKeep: false },
+    ...{ force: false, oneFileSystem: false, mustKeep: false },
   }
   try {
     await copyIn(context, fs, trees, (copy, each) => copy.fill(each, fs.root, new Uint8Array(0), true))

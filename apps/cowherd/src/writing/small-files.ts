@@ -5,6 +5,7 @@
 
 import { VolumeError } from '@cowherd/db'
 import { NodeRef, type WholeFile, type WritableFileSystem } from '@cowherd/fs'
+import { CommandError } from '../cli/exit-code.ts'
 import { changeFailure, removeUnfinished } from './failure.ts'
 import { isOption, type FileHead, type Folder, type NewFiles } from './new-files.ts'
 import type { Place } from './place.ts'
@@ -70,7 +71,9 @@ export class SmallFiles {
   /** Makes the files that wait. Throws CommandError when nothing more can be made. */
   flush(): void {
     const { waiting, folder, fs } = this
-    this.giveUp()
+    this.waiting = []
+    this.folder = undefined
+    this.used = 0
     if (folder === undefined || waiting.length === 0) return
     try {
       const files = waiting.map(({ file }) => file)
@@ -81,11 +84,13 @@ export class SmallFiles {
     }
   }
 
-  /** Forgets the files that wait. */
-  giveUp(): void {
-    this.waiting = []
-    this.folder = undefined
-    this.used = 0
+  /** When something else has failed: makes the files that wait, as far as that can be. */
+  end(): void {
+    try {
+      this.flush()
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error // it says what was said before
+    }
   }
 
   private makeAlone(folder: Folder, { place, head, file }: Waiting): void {

@@ -126,8 +126,8 @@ export class TreePut {
 
   /** After `put` threw: removes the file that is not whole. */
   abort(): void {
-    this.smallFiles.giveUp()
     this.removeUnfinished()
+    this.smallFiles.end()
   }
 
   private removeUnfinished(): void {
@@ -183,7 +183,8 @@ export class TreePut {
     const { fs, inode, options } = this
     const text = pathText(place.path)
     fs.getattr(there, inode)
-    if (!options.force) options.fail(`${text}: exists already (--force replaces it)`)
+    const isAdded = inode.isDirectory && isDirectory(file) && isLostAndFound(place)
+    if (!options.force && !isAdded) options.fail(`${text}: exists already (--force replaces it)`)
     else if (inode.isDirectory && !isDirectory(file)) options.fail(`${text}: is a directory`)
     else if (inode.isDirectory) this.descend(file, this.newFiles.folder(there), place.path, undefined)
     else {
@@ -315,6 +316,11 @@ export class TreePut {
       this.options.fail(changeFailure(path, error))
     }
   }
+}
+
+/** What each filesystem has: the one of a copied root is added to. */
+function isLostAndFound({ path }: Place): boolean {
+  return Buffer.from('lost+found').equals(path)
 }
 
 /** How much there is to copy, for the progress bar. What can't be looked at counts nothing. Throws Interrupted. */

@@ -17,10 +17,12 @@ import type { KeyCursor } from '../btree/cursor.ts'
 import { entriesStart, ExtentPointers, MAX_POINTERS } from '../extent-entries.ts'
 import { dropPointers } from '../extent-pointer-edit.ts'
 import type { VolumeShape } from '../key-type.ts'
+import { Bucket } from '../key-types/bucket.ts'
 import { bucketGens, BUCKETS_PER_GENS_KEY } from '../key-types/bucket-gens.ts'
 import { Key, KEY_BYTES, KEY_POS_AT } from '../key.ts'
 import { MEMBERS_MAX } from '../superblock/sections/members.ts'
 import type { KeyTrigger, Updates } from '../transaction/updates.ts'
+import { loadBucket } from './alloc-key.ts'
 import type { SpaceTriggers } from './bucket-trigger.ts'
 
 export interface OldestGensSource {
@@ -47,6 +49,7 @@ export class OldestGens {
   private readonly pointers = new ExtentPointers()
   private readonly dropped = new Uint8Array(MAX_POINTERS)
   private readonly edited = new Key()
+  private readonly bucket = new Bucket()
   private phase: Phase = 'idle'
   /** By device: the generation of each bucket when the pass began, and that of the oldest pointer found. */
   private readonly starts: (Uint8Array | undefined)[] = []
@@ -175,15 +178,20 @@ export class OldestGens {
 
   /** Puts what was found out into some alloc keys. False at the end of the btree. */
   private store(updates: Updates, space: SpaceTriggers, most: number): boolean {
-    const { alloc, oldest, next } = this
+    const { alloc, oldest, next, bucket } = this
     const { key } = alloc
     let keys = 0
+    let changes = 0
     for (let found = alloc.seek(next); found; found = alloc.next()) {
       copyBpos(next, key.words, KEY_POS_AT)
-      if (keys++ === most) return true
+      if (keys++ === KEYS_AT_ONCE || changes === most) return true
       const gens = key.inodeHi === 0 ? oldest[key.inodeLo] : undefined
-      if (gens !== undefined && key.offset < gens.length)
-        space.raiseOldestGen(updates, key.inode, key.offset, gens[key.offset])
+      if (gens === undefined || key.offset >= gens.length) continue
+      loadBucket(bucket, key, this.source.shape)
+      const gen = gens[key.offset]
+      if (((bucket.gen - gen) & 0xff) >= bucket.generationsAhead) continue
+      space.raiseOldestGen(updates, key.inode, key.offset, gen)
+      changes++
     }
     return false
   }
