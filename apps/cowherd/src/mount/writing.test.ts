@@ -5,6 +5,7 @@ import { fuseAvailable } from '@cowherd/fixtures'
 import { referee } from '@cowherd/referee'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { MountPlace, NOTHING, until, type Ended } from '../testing/mount-place.ts'
+import { bugInReadlink, preload } from '../testing/preload.ts'
 
 const DONE = { code: 0, out: '', err: '' }
 const RW = ['-o', 'rw']
@@ -281,6 +282,22 @@ describe.skipIf(!fuseAvailable())('the end of a mount that was written', () => {
     await judge(volume, false)
     await place.mount(volume, RW)
     expect(await inside('ls')).toBe('lost+found\nthree\ntwo\n')
+    await unmount()
+    await judge(volume)
+  })
+
+  test('an error of ours: callers hear of it, nothing more is written, and the next mount recovers', async () => {
+    const volume = await newVolume(64)
+    const env = preload(place.path('bug.mjs'), bugInReadlink())
+    const server = await place.serve(volume, RW, { env })
+    await inside(`${CHANGE} && sync d/file && ln -s file d/link`)
+    expect((await place.shell('readlink -v "$m/d/link"')).err).toContain('Input/output error')
+    const { code, err } = await server.ended
+    expect([code, err]).toEqual([70, expect.stringMatching(/^cowherd: a bug in cowherd: TypeError: provoked/)])
+    expect(await place.left(server.pid)).toEqual(NOTHING)
+    await judge(volume, false)
+    await place.mount(volume, RW)
+    expect(await inside('cat d/file')).toBe('keptmore')
     await unmount()
     await judge(volume)
   })

@@ -21,7 +21,7 @@ export interface SparseRecords {
 
 /** Finds what is said about a sparse file; undefined if it is none, or malformed. */
 export function sparseRecords(records: readonly PaxRecord[]): SparseRecords | undefined | 'malformed' {
-  let [isSparse, isInData, isSound] = [false, false, true]
+  let [isSparse, isInData] = [false, false]
   let size: number | undefined
   let name: Uint8Array | undefined
   const numbers: number[] = []
@@ -52,7 +52,7 @@ export function sparseRecords(records: readonly PaxRecord[]): SparseRecords | un
     }
   }
   if (!isSparse) return undefined
-  isSound = numbers.length % 2 === 0 && (size === undefined || isNumber(size)) && numbers.every(isNumber)
+  const isSound = numbers.length % 2 === 0 && (size === undefined || isNumber(size)) && numbers.every(isNumber)
   return isSound ? { isInData, segments: pairs(numbers), size, name } : 'malformed'
 }
 

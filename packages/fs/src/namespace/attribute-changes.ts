@@ -120,11 +120,16 @@ function setTimeTo({ now, times }: Tree, inode: Inode, field: number, time: Time
   else times.store(inode.fields, 2 * field, time.seconds, time.nanoseconds)
 }
 
+const NAME_SPACES = ['user.', 'trusted.', 'security.']
+
 function attributeName(name: Uint8Array): { readonly type: number; readonly rest: Uint8Array } {
   if (name.length > NAME_BYTES_MAX) throw new VolumeError('ERANGE', decodeUtf8(name), 'the name is too long')
   const parsed = parseAttributeName(name)
-  if (parsed === undefined)
-    throw new VolumeError('EOPNOTSUPP', decodeUtf8(name), 'attributes of such names are not kept')
+  if (parsed === undefined) {
+    // a name space that is kept, and nothing behind it: so Linux has it
+    const code = NAME_SPACES.includes(decodeUtf8(name)) ? 'EINVAL' : 'EOPNOTSUPP'
+    throw new VolumeError(code, decodeUtf8(name), 'attributes of such names are not kept')
+  }
   if (name.includes(0)) throw new VolumeError('EINVAL', decodeUtf8(name), 'a zero byte in a name')
   return parsed
 }
