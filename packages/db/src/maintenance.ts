@@ -74,12 +74,15 @@ export class Maintenance {
     trees.balance()
   }
 
-  /** Throws VolumeError ENOSPC, with nothing changed, unless there is more room for btree nodes than what frees space needs. */
+  /**
+   * Throws VolumeError ENOSPC, with nothing changed, unless there is more room for btree nodes than what frees space needs. Data leave more than
+   * that: whoever has written some finds room for its keys.
+   */
   requireRoom(): void {
     const { superblock, allocator, isWritable } = this.parts
     let durability = 0
     for (const { index, alive, durability: each } of superblock.members) {
-      if (alive && isWritable(index) && allocator.bucketsFree(index, Watermark.normal) > 0) durability += each
+      if (alive && isWritable(index) && allocator.bucketsFree(index, Watermark.copygc) > 0) durability += each
     }
     if (durability < superblock.options.metadataReplicasRequired)
       throw new VolumeError('ENOSPC', '', 'the volume is full')

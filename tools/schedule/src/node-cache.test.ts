@@ -15,10 +15,13 @@ const STEPS_MAX = 4000
 /** A cache of two slots, in the scenario's memory. */
 const small: readonly Replacement[] = [
   {
-    from: 'Arena.create(Math.max(bytes, BYTES_MIN), { unitBytes: UNIT_BYTES2, shared })',
+    from: 'Arena.create(Math.max(heldBytes, bytes, BYTES_MIN), { unitBytes: UNIT_BYTES2, shared })',
     to: 'Arena.create(2 * 64, { unitBytes: 64, shared, place: globalThis.imagesPlace })',
   },
-  { from: 'const rows = images.bytes / UNIT_BYTES2;', to: 'const rows = 2;' },
+  {
+    from: 'const rows = Math.floor((heldBytes > bytes ? Math.max(bytes, BYTES_MIN) : images.bytes) / UNIT_BYTES2);',
+    to: 'const rows = 2;',
+  },
   {
     from: 'Arena.create(2 * rows * (ROW_WORDS * 4 + INDEX_BYTES) + TABLE_SPARE_BYTES, { shared })',
     to: 'Arena.create(16 * 1024, { shared, place: globalThis.tablePlace })',

@@ -125,7 +125,7 @@ describe.skipIf(!fuseAvailable() || !hasCompiler)('programs', () => {
   })
 
   test.skipIf(!isSoak || !has('git', ['-C', REPOSITORY, 'rev-parse', 'HEAD']))(
-    'git: this repository',
+    'git: this repository (soak)',
     LIMIT,
     async () => {
       await mountNew(2048)
