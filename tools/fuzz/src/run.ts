@@ -46,8 +46,11 @@ const VOLUME_EVERY = 6
 /** Cases that share a clock, and what they may take together: a hundred times what they need on an idle machine. */
 const BATCH = 16
 const BATCH_MS_MAX = 30_000
-/** What a batch may leave behind, and how much garbage it may make. A superblock may claim 32 MiB, and there are three of each. */
-const KEPT_MAX_BYTES = 200 << 20
+/**
+ * What a batch may leave behind, and how much garbage it may make. A superblock may claim 32 MiB, and there are three of each; memory of node
+ * caches is given back late.
+ */
+const KEPT_MAX_BYTES = 300 << 20
 const GARBAGE_MAX_BYTES = 4 * 2 ** 30
 
 /** Volumes that cost little to look through and have, together, all that there is. */
