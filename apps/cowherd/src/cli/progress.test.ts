@@ -34,3 +34,12 @@ test('the bar is drawn now and then, and removed', async () => {
   progress.clear()
   expect(drawn.endsWith('\r\x1b[K')).toBe(true)
 })
+
+test('where the total is not known, what is done is shown', async () => {
+  const shown: string[] = []
+  const progress = progressBar(undefined, { isTTY: true, write: (text) => shown.push(text) })
+  await new Promise((resolve) => setTimeout(resolve, 120))
+  progress.add(3 << 20)
+  progress.clear()
+  expect(shown).toEqual([expect.stringMatching(/3\.00 MiB {2}[\d.]+ MiB\/s$/), '\r\x1b[K'])
+})

@@ -8,6 +8,7 @@ import { openWritableFileSystem, type WritableFileSystem } from '@cowherd/fs'
 import { nativeCodecs, type WritableBlockDevice } from '@cowherd/shim'
 import { openWritableStore, parseVolume } from '@cowherd/store'
 import type { Context } from './context.ts'
+import { EarlyWriting } from './early-writing.ts'
 import { opening, passphraseFor } from './opening.ts'
 import { fillWithRandom } from './random.ts'
 import { parseWritingOptions, type VolumeFlags } from './volume-options.ts'
@@ -55,5 +56,6 @@ export function openWritingOn(
     }),
   )
   context.closeLater(fs)
+  context.closeLater(new EarlyWriting(devices))
   return fs
 }
