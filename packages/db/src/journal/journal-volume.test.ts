@@ -164,31 +164,33 @@ describe.each(['default', 'replicas', 'tiered', 'encrypted', 'crc64', 'unclean']
     await judge(name, after, 'unclean')
   })
 
-  test('a clean shutdown is one', async () => {
-    if (name === 'unclean') return // what is to be replayed is pinned here for ever
-    const disks = disksOf(name)
-    const { journal, live } = start(name, disks)
-    const { seq } = journal
-    for (let i = 0; i < 5; i++) {
-      journal.reserve(LOG_RECORD_BYTES)
-      journal.recordLog('nothing happens')
-      journal.close()
-    }
-    const { journalSeq, records, positions, devices } = journal.writeEmptyFlush()
-    expect(journalSeq).toBe(seq + 5)
-    // it is the newest entry that counts until the superblock says that there is no need
-    await judge(name, disks.map((disk) => disk.afterCut()), 'unclean') // prettier-ignore
-    live.markClean(journalSeq, records, positions, devices)
-    live.write()
-    const again = read(name, disks)
-    expect([again.superblock.clean, again.replayed]).toEqual([true, false])
-    await judge(name, disks, 'clean')
+  // what is to be replayed is pinned here for ever
+  if (name !== 'unclean') {
+    test('a clean shutdown is one', async () => {
+      const disks = disksOf(name)
+      const { journal, live } = start(name, disks)
+      const { seq } = journal
+      for (let i = 0; i < 5; i++) {
+        journal.reserve(LOG_RECORD_BYTES)
+        journal.recordLog('nothing happens')
+        journal.close()
+      }
+      const { journalSeq, records, positions, devices } = journal.writeEmptyFlush()
+      expect(journalSeq).toBe(seq + 5)
+      // it is the newest entry that counts until the superblock says that there is no need
+      await judge(name, disks.map((disk) => disk.afterCut()), 'unclean') // prettier-ignore
+      live.markClean(journalSeq, records, positions, devices)
+      live.write()
+      const again = read(name, disks)
+      expect([again.superblock.clean, again.replayed]).toEqual([true, false])
+      await judge(name, disks, 'clean')
 
-    const next = start(name, disks)
-    expect(next.journal.seq).toBe(journalSeq + 1)
-    next.journal.reserve(LOG_RECORD_BYTES)
-    next.journal.recordLog('nothing happens')
-    next.journal.flush()
-    await judge(name, disks, 'unclean')
-  })
+      const next = start(name, disks)
+      expect(next.journal.seq).toBe(journalSeq + 1)
+      next.journal.reserve(LOG_RECORD_BYTES)
+      next.journal.recordLog('nothing happens')
+      next.journal.flush()
+      await judge(name, disks, 'unclean')
+    })
+  }
 })
