@@ -98,3 +98,19 @@ export function ofProcess(name: string, command: string, args: readonly string[]
     },
   }
 }
+
+/** The same for a peer that crashes now and then: a sample that fails is taken again, twice at most. */
+export function forgiven(contender: Contender<number>): Contender<number> {
+  return {
+    name: contender.name,
+    async sample() {
+      for (let tries = 2; ; tries--) {
+        try {
+          return await contender.sample()
+        } catch (error) {
+          if (tries === 0) throw error
+        }
+      }
+    },
+  }
+}

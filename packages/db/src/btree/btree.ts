@@ -16,7 +16,8 @@ import type { JournalKeys } from '../journal/journal-keys.ts'
 import { Key, KEY_POS_AT } from '../key.ts'
 import { nodeIdentity, pointerProblem } from './btree-ptr.ts'
 import type { NodeCache } from './node-cache.ts'
-import { ImageBuilder, lowerBound } from './node-image.ts'
+import { ImageBuilder } from './node-image.ts'
+import { keyAt, lowerBound } from './node-order.ts'
 import type { PositionList } from './position-list.ts'
 import { NodeReader, type NodeExpectation, type NodeSource } from './node-read.ts'
 
@@ -132,7 +133,7 @@ export class Btrees {
       if (!cache.isUnchanged(slot, sequence)) return AGAIN
       throw new BtreeError('EIO', `btree ${btreeName(btree)} level ${level}`, 'no child for a position')
     }
-    return this.node(btree, level - 1, words, image + words[image + index], slot)
+    return this.node(btree, level - 1, words, keyAt(words, image, index), slot)
   }
 
   /**

@@ -17,7 +17,7 @@ import {
 } from '../bpos.ts'
 import { Key, KEY_POS_AT } from '../key.ts'
 import type { Btrees } from './btree.ts'
-import { lowerBound } from './node-image.ts'
+import { keyAt, lowerBound } from './node-order.ts'
 
 const TYPE_WHITEOUT = 1
 
@@ -65,7 +65,7 @@ export class Cursor implements KeyCursor {
       const image = cache.imageAt(slot)
       const count = cache.keyCount(slot)
       const index = lowerBound(words, image, count, target, 0)
-      if (index < count) this.key.set(words, image + words[image + index])
+      if (index < count) this.key.set(words, keyAt(words, image, index))
       else cache.copyMaxKey(end, slot)
       if (!cache.isUnchanged(slot, sequence)) {
         tries++
@@ -100,9 +100,9 @@ export class Cursor implements KeyCursor {
       const image = cache.imageAt(slot)
       const count = cache.keyCount(slot)
       const first = lowerBound(words, image, count, target, 0)
-      const isExact = first < count && compareBpos(words, image + words[image + first] + KEY_POS_AT, target, 0) === 0
+      const isExact = first < count && compareBpos(words, keyAt(words, image, first) + KEY_POS_AT, target, 0) === 0
       const index = isExact ? first : first - 1
-      if (index >= 0) this.key.set(words, image + words[image + index])
+      if (index >= 0) this.key.set(words, keyAt(words, image, index))
       else cache.copyMinKey(end, slot)
       if (!cache.isUnchanged(slot, sequence)) {
         tries++
@@ -131,7 +131,7 @@ export class Cursor implements KeyCursor {
     if (slot >= 0 && this.index > 0) {
       const words = cache.words(slot)
       const image = cache.imageAt(slot)
-      key.set(words, image + words[image + this.index - 1])
+      key.set(words, keyAt(words, image, this.index - 1))
       if (cache.isUnchanged(slot, this.sequence)) {
         this.index--
         return true
@@ -147,7 +147,7 @@ export class Cursor implements KeyCursor {
     if (slot >= 0 && this.index + 1 < this.count) {
       const words = cache.words(slot)
       const image = cache.imageAt(slot)
-      key.set(words, image + words[image + this.index + 1])
+      key.set(words, keyAt(words, image, this.index + 1))
       if (cache.isUnchanged(slot, this.sequence)) {
         this.index++
         return true

@@ -6,6 +6,7 @@ import { bpos, POS_MIN, SPOS_MAX } from '../bpos.ts'
 import { openVolume, type Volume } from '../volume.ts'
 import { NodeCache, type NodeFacts } from './node-cache.ts'
 import { ImageBuilder } from './node-image.ts'
+import { keyAt } from './node-order.ts'
 
 const KIB = 1024
 
@@ -47,10 +48,19 @@ function store(
 }
 
 describe.each([{ shared: false }, { shared: true }])('a node cache, shared: $shared', ({ shared }) => {
+  test('what fits is kept', () => {
+    const builder = new ImageBuilder(64 * KIB)
+    const cache = NodeCache.create(512 * KIB, shared)
+    for (let n = 0; n < 20; n++) store(cache, n, [1, 0], image(builder, 100, n))
+    for (let n = 0; n < 20; n++) expect(cache.find(n)).toBeGreaterThan(0)
+    expect(cache.state).toMatchObject({ nodes: 20, evictions: 0 })
+    cache.close()
+  })
+
   test('the bound holds, whatever is stored; what was given up is not found, and its slot says so', () => {
     const builder = new ImageBuilder(64 * KIB)
     const cache = NodeCache.create(512 * KIB, shared)
-    const largest = 20_000 * 44
+    const largest = 20_000 * 48
     let stored = -1
     let sequence = 0
     for (let n = 0; n < 3000; n++) {
@@ -61,8 +71,8 @@ describe.each([{ shared: false }, { shared: true }])('a node cache, shared: $sha
       if (count > 0) {
         const words = cache.words(slot)
         const at = cache.imageAt(slot)
-        expect(words[at + words[at + count - 1] + 5 + 3]).toBe(n)
-        expect(words[at + words[at + count - 1] + 5 + 1]).toBe(count - 1)
+        expect(words[keyAt(words, at, count - 1) + 5 + 3]).toBe(n)
+        expect(words[keyAt(words, at, count - 1) + 5 + 1]).toBe(count - 1)
       }
       expect(cache.bytes).toBeLessThanOrEqual(512 * KIB + 2 * largest)
       if (stored < 0 && n % 97 !== 0) {

@@ -22,6 +22,7 @@ import { BPOS_WORDS, compareBpos } from '../bpos.ts'
 import { KEY_POS_AT } from '../key.ts'
 import { isV2, minKeyAt } from './btree-ptr.ts'
 import { keyWords, type ImageBuilder } from './node-image.ts'
+import { beginOrder, keyAt, ORDER_AT, orderWords, placeKey } from './node-order.ts'
 import * as row from './node-row.ts'
 import { placeOf, RowState } from './node-row.ts'
 
@@ -43,8 +44,8 @@ const HITS = 5
 const MISSES = 6
 const EVICTIONS = 7
 const MUTEX = 8
-const SOFT_BYTES = 12
-const HEAD_WORDS = 16
+const SOFT_BYTES = MUTEX + Mutex.bytes / 4
+const HEAD_WORDS = SOFT_BYTES + 1
 
 /** Names a node within a volume: see `nodeIdentity`; roots that are not on disk have negative ones. */
 export type NodeIdentity = number
@@ -331,7 +332,7 @@ export class NodeCache {
     table[slot + row.IMAGE_ROOM] = builder.imageWords
     table[slot + row.ORDER_ROOM] = builder.count
     table[slot + row.IMAGE_USED] = builder.imageWords
-    table[slot + row.LIVE_U64S] = (builder.imageWords - builder.count) / 2
+    table[slot + row.LIVE_U64S] = (builder.imageWords - orderWords(builder.count)) / 2
     table[slot + row.LIMIT_U64S] = 0
     table[slot + row.UNWRITTEN] = 0
     table[slot + row.APPENDED] = 0
@@ -358,12 +359,13 @@ export class NodeCache {
     this.release(slot)
     if (to < 0) return false
     const orderRoom = count + spareKeys
-    let used = orderRoom
+    beginOrder(from, to, { words: from, base: at, order: from, first: at + ORDER_AT, count }, orderRoom)
+    let used = orderWords(orderRoom)
     for (let i = 0; i < count; i++) {
-      const key = at + from[at + i]
+      const key = keyAt(from, at, i)
       const size = keyWords(from, key)
       for (let j = 0; j < size; j++) from[to + used + j] = from[key + j]
-      from[to + i] = used
+      placeKey(from, to, i, to + used)
       used += size
     }
     this.images.deallocate(at)

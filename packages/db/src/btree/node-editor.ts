@@ -14,7 +14,8 @@ import type { Pins } from '../journal/pins.ts'
 import { KEY_POS_AT, KEY_WORDS } from '../key.ts'
 import { DIRTY, FRESH, WITHOUT_FLAGS } from './key-flags.ts'
 import type { NodeCache } from './node-cache.ts'
-import { keyWords, lowerBound } from './node-image.ts'
+import { keyWords } from './node-image.ts'
+import { insertInOrder, keyAt, lowerBound, moveInOrder, orderWords, removeFromOrder } from './node-order.ts'
 import * as row from './node-row.ts'
 import { PositionList } from './position-list.ts'
 
@@ -59,7 +60,7 @@ export class NodeEditor {
     if (used <= table[slot + row.IMAGE_ROOM] && count + keys <= table[slot + row.ORDER_ROOM]) return
     const spareKeys = keys + Math.max(SPARE_KEYS_MIN, count >> 1)
     // what is no key's any more isn't copied
-    const live = table[slot + row.LIVE_U64S] * 2 + count + spareKeys + words
+    const live = table[slot + row.LIVE_U64S] * 2 + orderWords(count + spareKeys) + words
     const before = table[slot + row.IMAGE_ROOM]
     if (!cache.enlarge(slot, live + Math.max(SPARE_WORDS_MIN, live >> 2), spareKeys)) {
       throw new VolumeError('ENOSPC', 'node cache', 'too small for the nodes that are being changed')
@@ -78,24 +79,23 @@ export class NodeEditor {
     const index = lowerBound(words, image, count, from, at + KEY_POS_AT)
     let flags = DIRTY | FRESH
     let to = image + table[slot + row.IMAGE_USED]
-    const present = index < count ? image + words[image + index] : -1
-    if (present >= 0 && compareBpos(words, present + KEY_POS_AT, from, at + KEY_POS_AT) === 0) {
+    const present = index < count ? keyAt(words, image, index) : -1
+    const isPresent = present >= 0 && compareBpos(words, present + KEY_POS_AT, from, at + KEY_POS_AT) === 0
+    if (isPresent) {
       const before = keyWords(words, present)
       flags = DIRTY | (words[present] & FRESH)
       table[slot + row.LIVE_U64S] += (size - before) / 2
       if (size <= before) to = present
     } else {
-      words.copyWithin(image + index + 1, image + index, image + count)
       table[slot + row.APPENDED] = index === count ? table[slot + row.APPENDED] + 1 : 0
       table[slot + row.KEY_COUNT] = count + 1
       table[slot + row.LIVE_U64S] += size / 2
     }
-    if (to !== present) {
-      words[image + index] = to - image
-      table[slot + row.IMAGE_USED] += size
-    }
     words[to] = (from[at] & WITHOUT_FLAGS) | flags
     for (let i = 1; i < size; i++) words[to + i] = from[at + i]
+    if (to !== present) table[slot + row.IMAGE_USED] += size
+    if (!isPresent) insertInOrder(words, image, count, index, to)
+    else if (to !== present) moveInOrder(words, image, index, to)
     table[slot + row.UNWRITTEN] += size
     cache.touch(slot)
   }
@@ -109,10 +109,10 @@ export class NodeEditor {
     const count = table[slot + row.KEY_COUNT]
     const index = lowerBound(words, image, count, pos, at)
     if (index === count) return false
-    const present = image + words[image + index]
+    const present = keyAt(words, image, index)
     if (compareBpos(words, present + KEY_POS_AT, pos, at) !== 0) return false
     if ((words[present] & FRESH) === 0) this.dirty.get(slot)?.deleted.add(pos, at)
-    words.copyWithin(image + index, image + index + 1, image + count)
+    removeFromOrder(words, image, count, index)
     table[slot + row.KEY_COUNT] = count - 1
     table[slot + row.LIVE_U64S] -= keyWords(words, present) / 2
     table[slot + row.UNWRITTEN] += KEY_WORDS
@@ -138,7 +138,7 @@ export class NodeEditor {
     const count = cache.keyCount(slot)
     const index = lowerBound(words, image, count, pos, at)
     if (index === count) return -1
-    const present = image + words[image + index]
+    const present = keyAt(words, image, index)
     return compareBpos(words, present + KEY_POS_AT, pos, at) === 0 ? present : -1
   }
 
@@ -161,7 +161,7 @@ export class NodeEditor {
     const { cache } = this
     const words = cache.words(slot)
     const image = cache.imageAt(slot)
-    for (let i = 0; i < cache.keyCount(slot); i++) words[image + words[image + i]] &= WITHOUT_FLAGS
+    for (let i = 0; i < cache.keyCount(slot); i++) words[keyAt(words, image, i)] &= WITHOUT_FLAGS
     cache.table[slot + row.UNWRITTEN] = 0
     this.dirty.get(slot)?.deleted.clear()
   }

@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { bpos } from '../bpos.ts'
 import { Key, KEY_POS_AT } from '../key.ts'
-import { ImageBuilder, lowerBound } from './node-image.ts'
+import { ImageBuilder } from './node-image.ts'
+import { keyAt, lowerBound } from './node-order.ts'
 
 /** A key as the tests write it: position, type, one value word. */
 interface Plain {
@@ -55,7 +56,7 @@ describe('images of nodes', () => {
         builder.store(words, 3)
         const key = new Key()
         const found = Array.from({ length: builder.count }, (_, i) => {
-          key.set(words, 3 + words[3 + i])
+          key.set(words, keyAt(words, 3, i))
           return { offset: key.offset, snapshot: key.snapshot, deleted: false, value: key.words[10] }
         })
         expect(found).toEqual(expected)

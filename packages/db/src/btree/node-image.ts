@@ -5,12 +5,13 @@
  * all live keys once, unpacked, sorted, those of the live journal already laid over them. So a lookup is a binary search
  * over an array of offsets, and a key is read where it lies. Format chapter 2, 2.6.9 and 2.7.5; chapter 3, 3.6.1 and 3.6.4.
  *
- *     word 0 .. count-1     where each key starts, relative to the image's first word, in order of position
- *     then                  the keys, unpacked (KEY_WORDS of header, then the value), in the same order
+ *     first    where each key starts, in order of position (`node-order.ts`)
+ *     then     the keys, unpacked (KEY_WORDS of header, then the value), in the same order
  */
 
 import { compareBpos } from '../bpos.ts'
 import { KEY_MAX_WORDS, KEY_POS_AT } from '../key.ts'
+import { beginOrder, orderWords, placeKey } from './node-order.ts'
 
 /** Bytes of the smallest packed key: one u64. It bounds the keys of a node. */
 const SMALLEST_KEY_BYTES = 8
@@ -106,7 +107,7 @@ export class ImageBuilder {
 
   /** Size of the image that `store` would write. */
   get imageWords(): number {
-    let words = this.count
+    let words = orderWords(this.count)
     for (let i = 0; i < this.count; i++) words += keyWords(this.heap, this.order[i])
     return words
   }
@@ -114,17 +115,16 @@ export class ImageBuilder {
   /** Writes the image to `words[at]`, where `imageWords` words are free. */
   store(words: Uint32Array, at: number): void {
     const { heap, order, count } = this
-    let next = count
+    beginOrder(words, at, { words: heap, base: 0, order, first: 0, count }, count)
+    let next = at + orderWords(count)
     // Keys that were neighbours on disk mostly still are: copied together, which saves two thirds of the time.
-    for (let i = 0; i < count;) {
-      const start = order[i]
+    for (let first = 0, last = 0; first < count; first = last) {
+      const start = order[first]
       let end = start
-      do {
-        words[at + i] = next + end - start
-        end += keyWords(heap, order[i])
-        i++
-      } while (i < count && order[i] === end)
-      words.set(heap.subarray(start, end), at + next)
+      do end += keyWords(heap, order[last++])
+      while (last < count && order[last] === end)
+      words.set(heap.subarray(start, end), next)
+      for (let i = first; i < last; i++) placeKey(words, at, i, next + order[i] - start)
       next += end - start
     }
   }
@@ -174,18 +174,6 @@ export class ImageBuilder {
 /** Words of the unpacked key at `words[at]`. */
 export function keyWords(words: Uint32Array, at: number): number {
   return (words[at] & 0xff) * 2
-}
-
-/** Index of the first key of the image at `words[at]` whose position is not below `pos[posAt]`; `count` if there is none. */
-export function lowerBound(words: Uint32Array, at: number, count: number, pos: Uint32Array, posAt: number): number {
-  let low = 0
-  let high = count
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (compareBpos(words, at + words[at + middle] + KEY_POS_AT, pos, posAt) < 0) low = middle + 1
-    else high = middle
-  }
-  return low
 }
 
 function grown(array: Uint32Array): Uint32Array {

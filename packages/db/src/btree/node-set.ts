@@ -8,6 +8,7 @@ import { KEY_POS_AT, KEY_WORDS } from '../key.ts'
 import { DIRTY, WITHOUT_FLAGS } from './key-flags.ts'
 import type { NodeCache } from './node-cache.ts'
 import { keyWords } from './node-image.ts'
+import { keyAt } from './node-order.ts'
 import type { KeyList } from './node-write.ts'
 import type { PositionList } from './position-list.ts'
 
@@ -29,7 +30,7 @@ export class NodeSet implements KeyList {
     const count = cache.keyCount(slot)
     let next = 0
     for (let i = 0; i < count; i++) {
-      const at = image + words[image + i]
+      const at = keyAt(words, image, i)
       for (; next < gone.length; next++) {
         const order = compareBpos(deleted.words, gone[next], words, at + KEY_POS_AT)
         if (order > 0) break

@@ -20,7 +20,8 @@ import { WITHOUT_FLAGS } from './key-flags.ts'
 import { KeyFormat } from './key-format.ts'
 import type { NodeCache } from './node-cache.ts'
 import type { NodeEditor } from './node-editor.ts'
-import { ImageBuilder, keyWords, lowerBound } from './node-image.ts'
+import { ImageBuilder, keyWords } from './node-image.ts'
+import { keyAt as keyInImage, lowerBound, ORDER_AT } from './node-order.ts'
 import { NodeHeader } from './node-layout.ts'
 import { makeNodePointer, placesOf, type NodePlace } from './node-pointer.ts'
 import * as row from './node-row.ts'
@@ -269,7 +270,7 @@ export class TreeWriter {
     const index = lowerBound(words, image, cache.keyCount(parent), table, slot + row.MAX_KEY)
     for (const neighbour of [index + 1, index - 1]) {
       if (neighbour < 0 || neighbour >= cache.keyCount(parent)) continue
-      copyBpos(pos, words, image + words[image + neighbour] + KEY_POS_AT)
+      copyBpos(pos, words, keyInImage(words, image, neighbour) + KEY_POS_AT)
       cache.hold(slot)
       const other = btrees.nodeAt(btree, level, pos)
       cache.leave()
@@ -526,7 +527,7 @@ export class TreeWriter {
     const { cache } = this
     const image = cache.imageAt(slot)
     const words = cache.words(slot)
-    return { words, base: image, order: words, first: image, count: cache.keyCount(slot) }
+    return { words, base: image, order: words, first: image + ORDER_AT, count: cache.keyCount(slot) }
   }
 
   /** The keys of several nodes, copied. */

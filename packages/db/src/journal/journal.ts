@@ -20,8 +20,7 @@ import type { JournalStart } from './journal-start.ts'
 import { JOURNAL_ENTRY_MAX_BYTES, Jset } from './jset-layout.ts'
 import { OpenEntry } from './open-entry.ts'
 import { Pins } from './pins.ts'
-import { RecordWriter } from './record-write.ts'
-import { addTail, cleanRecords, tailBytes, type LiveState } from './state-records.ts'
+import { cleanRecords, EntryTail, tailBytes, type LiveState } from './state-records.ts'
 
 const SECTOR = 512
 /** Entries from the oldest that is needed to the open one, at most; when so many are reached, space is low. */
@@ -93,7 +92,7 @@ export class Journal {
   private readonly options: JournalOptions
   private readonly space: JournalSpace
   private readonly entry: OpenEntry
-  private readonly tail = new RecordWriter()
+  private readonly tail: EntryTail
   private readonly maxBytes: number
   private openSeq: number
   private flushed: number
@@ -126,6 +125,7 @@ export class Journal {
     const { bucketBytes } = this.space
     this.maxBytes = Math.min(JOURNAL_ENTRY_MAX_BYTES, bucketBytes - (bucketBytes % blockBytes))
     this.entry = new OpenEntry(this.maxBytes)
+    this.tail = new EntryTail(options.live)
     this.openSeq = start.nextSeq
     this.flushed = start.nextSeq - 1
     this.lastOnDisk = start.lastSeq
@@ -211,6 +211,7 @@ export class Journal {
   /** Records where a btree's root is, which `live.roots` has from now on. */
   recordRoot(btree: number, level: number, pointer: Key): void {
     this.entry.root(btree, level, pointer)
+    this.tail.forgetRoots()
     this.hasNewRoots = true
   }
 
@@ -411,10 +412,8 @@ export class Journal {
 
   private sealed(lastSeq: number, isFlush: boolean): Uint8Array {
     const { entry, tail } = this
-    const { live, seal, version, uuidWord, blockBytes } = this.options
-    tail.clear()
-    addTail(tail, live, this.options.nowSeconds(), (btree) => entry.hasRoot(btree))
-    entry.append(tail.bytes)
+    const { seal, version, uuidWord, blockBytes } = this.options
+    entry.append(tail.of(entry, this.options.nowSeconds()))
     const description = { seq: BigInt(this.openSeq), lastSeq: BigInt(lastSeq), version, uuidWord, isNoFlush: !isFlush }
     return entry.seal(description, seal, blockBytes)
   }

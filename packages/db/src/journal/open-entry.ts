@@ -28,6 +28,7 @@ export class OpenEntry {
   private used = 0
   private limit = 0
   private readonly rootsRecorded = new Uint8Array(BTREE_ID_MAX)
+  private isWithRoots = false
 
   /** `maxBytes`: whole blocks. */
   constructor(maxBytes: number) {
@@ -71,6 +72,12 @@ export class OpenEntry {
   root(btree: number, level: number, pointer: Key): void {
     this.keyRecord(JsetEntryType.btreeRoot, btree, level, pointer.words, 0)
     this.rootsRecorded[btree] = 1
+    this.isWithRoots = true
+  }
+
+  /** Whether there is the root of any btree. */
+  get hasRoots(): boolean {
+    return this.isWithRoots
   }
 
   hasRoot(btree: number): boolean {
@@ -96,7 +103,8 @@ export class OpenEntry {
   reset(): void {
     this.used = 0
     this.limit = 0
-    this.rootsRecorded.fill(0)
+    if (this.isWithRoots) this.rootsRecorded.fill(0)
+    this.isWithRoots = false
   }
 
   private keyRecord(type: number, btree: number, level: number, words: Uint32Array, at: number): number {

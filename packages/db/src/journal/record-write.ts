@@ -24,9 +24,14 @@ export class RecordWriter {
     return this.memory.subarray(0, this.used)
   }
 
-  /** Forgets what was written. */
-  clear(): void {
-    this.used = 0
+  /** Bytes of what was written. */
+  get length(): number {
+    return this.used
+  }
+
+  /** Forgets what was written, but for the first `length` bytes. */
+  clear(length = 0): void {
+    this.used = length
   }
 
   /** One record; its data are filled up with zeros to whole u64s. */

@@ -5,6 +5,7 @@
 
 import type { Key } from '../key.ts'
 import { JsetEntry } from './jset-layout.ts'
+import type { OpenEntry } from './open-entry.ts'
 import { RecordWriter } from './record-write.ts'
 
 /** The root of a btree, as it was journalled last. */
@@ -40,18 +41,39 @@ export function tailBytes(state: LiveState): number {
   return bytes
 }
 
-/** Adds the end of an entry. `isRecorded`: btrees whose roots are in the entry already. */
-export function addTail(
-  records: RecordWriter,
-  state: LiveState,
-  nowSeconds: bigint,
-  isRecorded: (btree: number) => boolean,
-): void {
-  for (const { btree, level, pointer } of state.roots()) {
-    if (!isRecorded(btree)) records.root(btree, level, pointer)
+/**
+ * The records at an entry's end. Roots rarely change: their records are kept from one entry to the next, which takes a quarter off the time
+ * of a small entry.
+ */
+export class EntryTail {
+  private readonly records = new RecordWriter()
+  private readonly state: LiveState
+  /** Bytes of the roots' records, if those are of all of them; else -1. */
+  private rootBytes = -1
+
+  constructor(state: LiveState) {
+    this.state = state
   }
-  records.datetime(nowSeconds)
-  addCounters(records, state)
+
+  /** Roots have changed. */
+  forgetRoots(): void {
+    this.rootBytes = -1
+  }
+
+  /** What belongs at the end of `entry`, without the roots that it has already. Valid until the next call. */
+  of(entry: OpenEntry, nowSeconds: bigint): Uint8Array {
+    const { records, state } = this
+    if (entry.hasRoots || this.rootBytes < 0) {
+      records.clear()
+      for (const { btree, level, pointer } of state.roots()) {
+        if (!entry.hasRoot(btree)) records.root(btree, level, pointer)
+      }
+      this.rootBytes = entry.hasRoots ? -1 : records.length
+    } else records.clear(this.rootBytes)
+    records.datetime(nowSeconds)
+    addCounters(records, state)
+    return records.bytes
+  }
 }
 
 /** The records of the section `clean`. */
