@@ -13,9 +13,13 @@ export const statesPerFsck = isSoak ? 20 : 40
 /** Steps of a database beside its model, and transactions of one whose power is cut. */
 export const modelSteps = isSoak ? 4_000 : 400
 export const cutTransactions = isSoak ? 1_000 : 150
-/** States tried of each database whose power is cut. */
-export const databaseStates = isSoak ? 3_000 : 30
+/** States tried of each database whose power is cut, and of how many the real fsck sees one, as it is and recovered. */
+export const databaseStates = isSoak ? 3_000 : 34
+export const databaseStatesPerFsck = isSoak ? 3 : 1
 /** What is done to a nearly full volume. */
 export const fullLifeSteps = isSoak ? 100_000 : 4_000
+/** Operations of a filesystem from a start to the end of its process, and states tried of each filesystem whose power is cut. */
+export const fileOperations = isSoak ? 400 : Number(process.env['OPS'] ?? 60)
+export const fileSystemStates = isSoak ? 1_000 : Number(process.env['STATES'] ?? 12)
 /** How long a test may take that grows with these numbers. */
 export const timeoutMs = isSoak ? 6 * 3_600_000 : 300_000

@@ -63,12 +63,22 @@ export function namesOn(devices: readonly BlockDevice[], passphrase = 'cowherd')
   return names.join('\n')
 }
 
-/** What a cut does: to the copy that was being written, of which there are others, and to what nobody had asked to flush. */
+/**
+ * What a cut does: to the copy that was being written, of which there are others, and to what nobody had asked to flush. An entry that
+ * has reached one of its devices only is on fewer than the superblock knows of; to say so before would make those devices indispensable.
+ */
+const UNMARKED = /^superblock not marked as containing replicas for journal entry \d+$/
 const OF_CUTS = [
   / error reading default superblock: /,
   /: journal checksum error, type /,
   /^dropped unflushed entries \d+-\d+$/,
+  UNMARKED,
+  /^ {2}journal: \d\/\d \[[\d ]+\], fixing$/,
+  /^[\da-f-]{36}: errors fixed$/,
 ]
+
+/** The exit code of a check that says it has mended all it found: it may for what is unmarked. */
+const FIXED = 1
 
 /** What the real fsck finds on the images: '' if nothing. */
 export async function faultsOf(images: readonly Image[]): Promise<string> {
@@ -80,9 +90,8 @@ export async function faultsOf(images: readonly Image[]): Promise<string> {
       return path
     })
     const { code, complaints, stdout, stderr } = await referee.fsck(paths)
-    return code === 0 && complaints.every((line) => OF_CUTS.some((pattern) => pattern.test(line)))
-      ? ''
-      : stdout + stderr
+    const isCut = code === 0 || (code === FIXED && complaints.some((line) => UNMARKED.test(line)))
+    return isCut && complaints.every((line) => OF_CUTS.some((pattern) => pattern.test(line))) ? '' : stdout + stderr
   } finally {
     rmSync(folder, { recursive: true })
   }
