@@ -15,6 +15,7 @@ const allowed: [file: string, specifier: string][] = [
   ['packages/kernel-lib/src/struct.test.ts', 'fast-check'],
   ['packages/kernel-lib/src/testing/bytes.ts', 'node:crypto'],
   ['apps/cowherd/src/main.ts', '@cowherd/fs'],
+  ['apps/cowherd/src/demo/work.ts', '@cowherd/referee'],
   ['apps/cowherd/src/main.ts', 'node:fs'],
   ['tools/bench/src/run.ts', '@cowherd/fs'],
   ['tools/bench/src/run.ts', '@cowherd/referee'],

@@ -37,13 +37,13 @@ export function homeOf(file) {
 }
 
 /**
- * Whether a file is a test, a benchmark, or a helper of these: such files don't ship.
+ * Whether a file is a test, a benchmark, a helper of these, or the demo: such files don't ship.
  *
  * @param {string} file
  */
 export function isTest(file) {
   return (
     /\.(test|bench)\.[cm]?[jt]s$/.test(file) ||
-    /^[^/]+\/[^/]+\/(test|bench|src\/testing)\//.test(file.replaceAll('\\', '/'))
+    /^[^/]+\/[^/]+\/(test|bench|src\/(testing|demo))\//.test(file.replaceAll('\\', '/'))
   )
 }
