@@ -9,6 +9,8 @@ import { defineConfig } from 'vitest/config'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
 const report = process.env['COWHERD_TEST_REPORT']
+/** A busy machine is no failure, and full sets take their time. */
+const timeoutMs = process.env['COWHERD_SOAK'] === '1' ? 3_600_000 : 60_000
 
 const alias: Record<string, string> = {}
 for (const folder of ['packages', 'tools']) {
@@ -23,8 +25,8 @@ export default defineConfig({
   test: {
     include: ['{packages,apps,tools}/**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**'],
-    testTimeout: 60_000, // a busy machine is no failure
-    hookTimeout: 60_000,
+    testTimeout: timeoutMs,
+    hookTimeout: timeoutMs,
     reporters: report === undefined ? ['default'] : ['default', 'json'],
     ...(report === undefined ? {} : { outputFile: { json: report } }),
   },
