@@ -3,7 +3,7 @@
  * COWHERD_SEED makes it the same again.
  */
 
-const isSoak = process.env['COWHERD_SOAK'] === '1'
+export const isSoak = process.env['COWHERD_SOAK'] === '1'
 
 export const seed = Number(process.env['COWHERD_SEED'] ?? (isSoak ? Date.now() % 2 ** 31 : 1))
 /** States tried at each point of a recording. */
@@ -18,8 +18,11 @@ export const databaseStates = isSoak ? 3_000 : 34
 export const databaseStatesPerFsck = isSoak ? 3 : 1
 /** What is done to a nearly full volume. */
 export const fullLifeSteps = isSoak ? 100_000 : 4_000
-/** Operations of a filesystem from a start to the end of its process, and states tried of each filesystem whose power is cut. */
-export const fileOperations = isSoak ? 400 : Number(process.env['OPS'] ?? 60)
-export const fileSystemStates = isSoak ? 1_000 : Number(process.env['STATES'] ?? 12)
+/** Operations of a filesystem from a start to the end of its process, states tried of it, and of how many the real fsck sees one. */
+export const fileOperations = isSoak ? 400 : 60
+export const fileSystemStates = isSoak ? 1_000 : 10
+export const fileSystemStatesPerFsck = 5
+/** Transactions in each of three openings of a golden volume. */
+export const goldenSteps = isSoak ? 2_000 : 150
 /** How long a test may take that grows with these numbers. */
 export const timeoutMs = isSoak ? 6 * 3_600_000 : 300_000
