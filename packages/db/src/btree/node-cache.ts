@@ -17,35 +17,35 @@
  */
 
 import { HashTable } from '@cowherd/rhashtable'
-import { Arena, Mutex, Rcu, SixLock, ThreadRegistry, type ArenaDescriptor, type SharedPlace } from '@cowherd/shim'
+import { Arena, Mutex, Rcu, SixLock } from '@cowherd/shim'
 import { BPOS_WORDS, compareBpos } from '../bpos.ts'
 import { KEY_POS_AT } from '../key.ts'
 import { isV2, minKeyAt } from './btree-ptr.ts'
+import {
+  createCacheMemory,
+  EVICTIONS,
+  FIRST_ROW,
+  HAND,
+  HITS,
+  MISSES,
+  MUTEX,
+  newPiece,
+  NODES,
+  ROWS,
+  SOFT_BYTES,
+  UNIT_BYTES,
+  VACANT,
+  type NodeCacheDescriptor,
+} from './node-cache-memory.ts'
 import { keyWords, type ImageBuilder } from './node-image.ts'
 import { beginOrder, keyAt, ORDER_AT, orderWords, placeKey } from './node-order.ts'
 import * as row from './node-row.ts'
 import { placeOf, RowState } from './node-row.ts'
 
-const UNIT_BYTES = 16 << 10
-/** The least size of a cache. It works with any; who asks for so little reads most nodes again and again. */
-const BYTES_MIN = 16 * UNIT_BYTES
 /** What takes more of the cache than one part in this many is kept beside it. */
 const IMAGES_MIN = 8
 /** A thread adds its hits to those of all when it has so many. */
 const HITS_BATCH = 256
-
-/** Words of the cache's head. */
-const FIRST_ROW = 0
-const ROWS = 1
-const VACANT = 2 // first vacant row
-const HAND = 3
-const NODES = 4
-const HITS = 5
-const MISSES = 6
-const EVICTIONS = 7
-const MUTEX = 8
-const SOFT_BYTES = MUTEX + Mutex.bytes / 4
-const HEAD_WORDS = SOFT_BYTES + 1
 
 /** Names a node within a volume: see `nodeIdentity`; roots that are not on disk have negative ones. */
 export type NodeIdentity = number
@@ -72,17 +72,6 @@ export interface NodeFacts {
   readonly generation: number
   /** As it is stored, 14 words. */
   readonly formatWords: Uint32Array
-}
-
-/** What another thread needs to have the same cache: it can be posted. */
-export interface NodeCacheDescriptor {
-  readonly images: ArenaDescriptor
-  readonly table: ArenaDescriptor
-  /** Words of the table at which the cache's head and its index lie. */
-  readonly head: number
-  readonly index: number
-  /** Of those threads that share it. */
-  readonly rcu: SharedPlace | undefined
 }
 
 export class NodeCache {
@@ -133,32 +122,7 @@ export class NodeCache {
    * there may be as long as nodes are held that can't be given up.
    */
   static create(bytes: number, shared: boolean, heldBytes = bytes): NodeCache {
-    const images = Arena.create(Math.max(heldBytes, bytes, BYTES_MIN), { unitBytes: UNIT_BYTES, shared })
-    const rows = Math.floor((heldBytes > bytes ? Math.max(bytes, BYTES_MIN) : images.bytes) / UNIT_BYTES)
-    const table = Arena.create(2 * rows * (row.ROW_WORDS * 4 + INDEX_BYTES) + TABLE_SPARE_BYTES, { shared })
-    const { words } = table
-    const head = newPiece(table, HEAD_WORDS)
-    const firstRow = newPiece(table, rows * row.ROW_WORDS)
-    words[head + FIRST_ROW] = firstRow
-    words[head + SOFT_BYTES] = heldBytes > bytes ? bytes : 0xffffffff
-    words[head + ROWS] = rows
-    if (shared) Mutex.create(table.place(head + MUTEX))
-    for (let i = rows - 1; i >= 0; i--) {
-      const slot = firstRow + i * row.ROW_WORDS
-      if (shared) SixLock.create(table.place(slot))
-      words[slot + row.IMAGE_AT] = words[head + VACANT]
-      words[head + VACANT] = slot
-    }
-    const rcu = shared ? domainOf(ThreadRegistry.entered) : undefined
-    rcu?.online()
-    const index = HashTable.create(table, {
-      keyAt: row.IDENTITY_LO - row.LINK,
-      keyWords: 2,
-      expected: rows,
-      ...(rcu === undefined ? {} : { rcu }),
-    }).address
-    rcu?.offline()
-    return new NodeCache({ images: images.descriptor, table: table.descriptor, head, index, rcu: rcu?.place })
+    return new NodeCache(createCacheMemory(bytes, shared, heldBytes))
   }
 
   /** Memory that images take, used or not: the bound, and the one image that this thread has beside it. */
@@ -549,27 +513,6 @@ export class NodeCache {
   }
 }
 
-/** Bytes of the index for each row, and of a second one while it is rehashed. */
-const INDEX_BYTES = 32
-/** For the threads' own rows, and what the index keeps for each of them. */
-const TABLE_SPARE_BYTES = 1 << 18
-
 function highOf(identity: NodeIdentity): number {
   return Math.floor(identity / 0x100000000) >>> 0
-}
-
-/** All caches that the threads of a registry share have one domain: each thread is in the middle of one thing at most. */
-const domains = new WeakMap<ThreadRegistry, Rcu>()
-
-function domainOf(registry: ThreadRegistry): Rcu {
-  let domain = domains.get(registry)
-  if (domain === undefined) domains.set(registry, (domain = Rcu.create(registry)))
-  return domain
-}
-
-function newPiece(arena: Arena, words: number): number {
-  const at = arena.allocate(words)
-  if (at < 0) throw new RangeError('no room for the node cache')
-  arena.words.fill(0, at, at + words)
-  return at
 }

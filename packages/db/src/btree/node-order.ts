@@ -15,7 +15,7 @@
 
 import { compareBpos } from '../bpos.ts'
 import { KEY_POS_AT } from '../key.ts'
-import type { KeyList } from './node-write.ts'
+import type { KeyList } from './key-list.ts'
 
 const INODE_HI = 0
 const INODE_LO = 1

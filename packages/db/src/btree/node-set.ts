@@ -9,7 +9,7 @@ import { DIRTY, WITHOUT_FLAGS } from './key-flags.ts'
 import type { NodeCache } from './node-cache.ts'
 import { keyWords } from './node-image.ts'
 import { keyAt } from './node-order.ts'
-import type { KeyList } from './node-write.ts'
+import type { KeyList } from './key-list.ts'
 import type { PositionList } from './position-list.ts'
 
 export class NodeSet implements KeyList {

@@ -10,6 +10,7 @@ import { FormatChoice } from './format-choice.ts'
 import { KeyFormat } from './key-format.ts'
 import { BSET_MAGIC, Bset, BsetEntry, NodeHeader } from './node-layout.ts'
 import { keyWords } from './node-image.ts'
+import type { KeyList } from './key-list.ts'
 
 /** What writing nodes needs of the volume. */
 export interface NodeSink {
@@ -33,15 +34,6 @@ export interface NodeDescription {
   readonly seqLo: number
   /** How often the node was replaced: greater ones win where nodes overlap. */
   readonly generation: number
-}
-
-/** Sorted unpacked keys: the i-th lies at `words[base + order[first + i]]`. In an image, `order` is `words`, and `base` and `first` its start. */
-export interface KeyList {
-  readonly words: Uint32Array
-  readonly base: number
-  readonly order: Uint32Array
-  readonly first: number
-  readonly count: number
 }
 
 const HEADER = NodeHeader.offsets

@@ -8,25 +8,24 @@
  * journal sees to: it flushes the devices before it writes one.
  */
 
-import { advanceBpos, compareBpos, copyBpos, POS_MIN, SPOS_MAX } from '../bpos.ts'
+import { compareBpos, copyBpos } from '../bpos.ts'
 import { BTREE_MAX_DEPTH, btreeName } from '../btree-ids.ts'
 import { BtreeError } from '../errors.ts'
 import type { Journal } from '../journal/journal.ts'
 import { Key, KEY_POS_AT, KEY_WORDS } from '../key.ts'
 import type { Btrees } from './btree.ts'
 import { isV2, nodeIdentity, rangeUpdated, setSectorsWritten } from './btree-ptr.ts'
-import { FormatChoice } from './format-choice.ts'
 import { WITHOUT_FLAGS } from './key-flags.ts'
-import { KeyFormat } from './key-format.ts'
+import { placeInList } from './key-list.ts'
 import type { NodeCache } from './node-cache.ts'
+import { NodeDivision, type NewNode } from './node-division.ts'
 import type { NodeEditor } from './node-editor.ts'
 import { ImageBuilder, keyWords } from './node-image.ts'
-import { keyAt as keyInImage, lowerBound, ORDER_AT } from './node-order.ts'
-import { NodeHeader } from './node-layout.ts'
+import { keyAt, lowerBound } from './node-order.ts'
 import { makeNodePointer, placesOf, type NodePlace } from './node-pointer.ts'
 import * as row from './node-row.ts'
 import { NodeSet } from './node-set.ts'
-import { NodeWriter, type KeyList, type NodeDescription, type NodeSink } from './node-write.ts'
+import { NodeWriter, type NodeDescription, type NodeSink } from './node-write.ts'
 
 /** The pointer to a node appears, changes or goes. */
 export interface PointerChange {
@@ -63,39 +62,23 @@ export interface TreeWriterOptions {
   readonly random: (bytes: Uint8Array) => void
 }
 
-/** A node that is going to be: its keys in a list, and its bytes. */
-interface NewNode extends NodeDescription {
-  readonly keys: KeyList
-  readonly bytes: Uint8Array
-  readonly formatWords: Uint32Array
-}
-
 const SECTOR = 512
 /** Words of a pointer of four copies, and bytes of a record that has one. */
 const POINTER_WORDS = KEY_WORDS + 10 + 8
 const POINTER_RECORD_BYTES = 8 + POINTER_WORDS * 4
 /** Bytes of all records that a pointer to one copy can bring with it: bucket, indexes, back pointer and counters. */
 const SETTLE_BYTES = 2048
-/** How full a node is when it is split, how full the first half is then, and when two are made one: parts of what a node can hold. */
-const SPLIT_AT = 2 / 3
+/** How full a node is when it is time to see whether it is to be split, and when two are made one: parts of what a node can hold. */
 const FULL_AT = 0.9
-const FIRST_HALF = 3 / 5
-/** How much stays in the first half where so many keys were put at the end in a row: more are to come there. */
-const FIRST_OF_ROW = 0.96
-const ROW_MIN = 64
 const MERGE_AT = 1 / 3
-const PIECE_AT = 0.6
 
 export class TreeWriter {
-  /** Most u64s that the keys of a node can have. */
-  readonly maxU64s: number
   private readonly options: TreeWriterOptions
   private readonly cache: NodeCache
   private readonly writer: NodeWriter
   private readonly set = new NodeSet()
   private readonly builder: ImageBuilder
-  private readonly choice = new FormatChoice()
-  private readonly format = new KeyFormat()
+  private readonly division: NodeDivision
   private readonly tableView: DataView
   private readonly pointer = new Key()
   private readonly pos = new Uint32Array(5)
@@ -108,7 +91,7 @@ export class TreeWriter {
     this.cache = options.btrees.cache
     this.writer = new NodeWriter(options.sink)
     this.builder = new ImageBuilder(nodeBytes)
-    this.maxU64s = Math.floor((nodeBytes - NodeHeader.size) / 8)
+    this.division = new NodeDivision(this.cache, this.writer, nodeBytes, options.random)
     const { table } = this.cache
     this.tableView = new DataView(table.buffer, table.byteOffset, table.byteLength)
   }
@@ -118,8 +101,8 @@ export class TreeWriter {
     const { table } = this.cache
     const live = table[slot + row.LIVE_U64S]
     if (table[slot + row.LIMIT_U64S] === 0) {
-      table[slot + row.LIMIT_U64S] = live + (this.maxU64s >>> 3)
-      table[slot + row.LOW_U64S] = this.maxU64s * MERGE_AT * 0.5
+      table[slot + row.LIMIT_U64S] = live + (this.division.maxU64s >>> 3)
+      table[slot + row.LOW_U64S] = this.division.maxU64s * MERGE_AT * 0.5
     }
     if (live > table[slot + row.LIMIT_U64S]) this.overfull.add(slot)
     else if (live < table[slot + row.LOW_U64S]) this.shrunken.add(slot)
@@ -198,7 +181,7 @@ export class TreeWriter {
     const level = cache.table[slots[0] + row.PLACE] & 3
     const isRoot = level === btrees.rootLevel(btree)
     for (const slot of slots) cache.hold(slot)
-    const nodes = this.makePieces(slots)
+    const nodes = this.division.divide(slots)
     const old = slots.flatMap((slot) => this.pointerKey(slot))
     const count = nodes.length + old.length + 1
     if (isRoot && nodes.length > 1 && level + 1 >= BTREE_MAX_DEPTH) {
@@ -214,7 +197,7 @@ export class TreeWriter {
     const allocated: (readonly NodePlace[])[] = []
     try {
       const pointers = nodes.map((node) => this.writeNode(node, allocated))
-      const root = isRoot && pointers.length > 1 ? this.makeRoot(btree, level + 1, pointers) : undefined
+      const root = isRoot && pointers.length > 1 ? this.division.root(btree, level + 1, pointers) : undefined
       const rootPointer = root === undefined ? pointers[0] : this.writeNode(root, allocated)
       space.cover(allocated.flat())
 
@@ -250,9 +233,9 @@ export class TreeWriter {
   private splitIfFull(slot: number): void {
     const { table } = this.cache
     const live = table[slot + row.LIVE_U64S]
-    const packed = this.measure(this.listOf(slot), slot, slot)
-    if (packed > this.maxU64s * SPLIT_AT) this.replace([slot])
-    else table[slot + row.LIMIT_U64S] = Math.ceil(live * ((this.maxU64s * FULL_AT) / Math.max(packed, 64)))
+    const packed = this.division.packedU64s([slot])
+    if (this.division.isTooMuch(packed)) this.replace([slot])
+    else table[slot + row.LIMIT_U64S] = Math.ceil(live * ((this.division.maxU64s * FULL_AT) / Math.max(packed, 64)))
   }
 
   private mergeIfSmall(slot: number): void {
@@ -270,7 +253,7 @@ export class TreeWriter {
     const index = lowerBound(words, image, cache.keyCount(parent), table, slot + row.MAX_KEY)
     for (const neighbour of [index + 1, index - 1]) {
       if (neighbour < 0 || neighbour >= cache.keyCount(parent)) continue
-      copyBpos(pos, words, keyInImage(words, image, neighbour) + KEY_POS_AT)
+      copyBpos(pos, words, keyAt(words, image, neighbour) + KEY_POS_AT)
       cache.hold(slot)
       const other = btrees.nodeAt(btree, level, pos)
       cache.leave()
@@ -278,111 +261,11 @@ export class TreeWriter {
       const pair = neighbour > index ? [slot, other] : [other, slot]
       const live = table[slot + row.LIVE_U64S] + table[other + row.LIVE_U64S]
       // keys take a third of their size at least when they are packed
-      if (live > this.maxU64s * MERGE_AT * 3) continue
-      if (this.measure(this.joined(pair), pair[0], pair[1]) > this.maxU64s * MERGE_AT) continue
+      if (live > this.division.maxU64s * MERGE_AT * 3) continue
+      if (this.division.packedU64s(pair) > this.division.maxU64s * MERGE_AT) continue
       this.replace(pair)
       return
     }
-  }
-
-  /** The keys of the nodes, dealt out to new ones, and these as they are going to be written. */
-  private makePieces(slots: readonly number[]): NewNode[] {
-    const list = slots.length === 1 ? this.listOf(slots[0]) : this.joined(slots)
-    const last = slots[slots.length - 1]
-    const packed = this.measure(list, slots[0], last)
-    let pieces = packed <= this.maxU64s * SPLIT_AT ? 1 : Math.max(2, Math.ceil(packed / (this.maxU64s * PIECE_AT)))
-    for (; ; pieces++) {
-      const nodes = this.encodePieces(list, slots, Math.min(pieces, Math.max(1, list.count >> 1)))
-      if (nodes !== undefined) return nodes
-    }
-  }
-
-  /** Undefined if some piece is too large. */
-  private encodePieces(list: KeyList, slots: readonly number[], pieces: number): NewNode[] | undefined {
-    const { table } = this.cache
-    const last = slots[slots.length - 1]
-    const firstShare = table[last + row.APPENDED] >= ROW_MIN ? FIRST_OF_ROW : FIRST_HALF
-    const generation = 1 + Math.max(...slots.map((slot) => table[slot + row.GENERATION]))
-    const nodes: NewNode[] = []
-    const minKey = table.slice(slots[0] + row.MIN_KEY, slots[0] + row.MIN_KEY + 5)
-    let total = 0
-    for (let i = 0; i < list.count; i++) total += keyWords(list.words, keyAt(list, i))
-    let sum = 0
-    let first = 0
-    for (let piece = 0; piece < pieces; piece++) {
-      const share = pieces === 2 ? firstShare : (piece + 1) / pieces
-      let end = first
-      const isLast = piece === pieces - 1
-      while (end < list.count && (isLast || end < first + 2 || sum < total * share)) {
-        sum += keyWords(list.words, keyAt(list, end++))
-      }
-      const maxKey = table.slice(last + row.MAX_KEY, last + row.MAX_KEY + 5)
-      if (!isLast) copyBpos(maxKey, list.words, keyAt(list, end - 1) + KEY_POS_AT)
-      const keys = { ...list, first: list.first + first, count: end - first }
-      const node = this.encode(
-        table[last + row.PLACE] >>> 2,
-        table[last + row.PLACE] & 3,
-        minKey,
-        maxKey,
-        generation,
-        keys,
-      )
-      if (node === undefined) {
-        if (keys.count < 3) throw new RangeError('a key that is too large for a node')
-        return undefined
-      }
-      nodes.push(node)
-      copyBpos(minKey, maxKey)
-      advanceBpos(minKey)
-      first = end
-    }
-    return nodes
-  }
-
-  private encode(
-    btree: number,
-    level: number,
-    minKey: Uint32Array,
-    maxKey: Uint32Array,
-    generation: number,
-    keys: KeyList,
-  ): NewNode | undefined {
-    const seq = new Uint32Array(2)
-    do this.options.random(new Uint8Array(seq.buffer))
-    while (seq[0] === 0 && seq[1] === 0)
-    const description = {
-      btree,
-      level,
-      minKey: minKey.slice(),
-      maxKey: maxKey.slice(),
-      seqLo: seq[0],
-      seqHi: seq[1],
-      generation,
-    }
-    if (!this.writer.makeNode(description, keys)) return undefined
-    const formatWords = new Uint32Array(row.FORMAT_WORDS)
-    this.writer.format.store(new DataView(formatWords.buffer), 0)
-    return { ...description, keys, bytes: this.writer.bytes.slice(), formatWords }
-  }
-
-  private makeRoot(btree: number, level: number, pointers: readonly Key[]): NewNode {
-    const words = new Uint32Array(pointers.reduce((sum, key) => sum + key.u64s * 2, 0))
-    const order = new Uint32Array(pointers.length)
-    let used = 0
-    pointers.forEach((key, i) => {
-      order[i] = used
-      words.set(key.words.subarray(0, key.u64s * 2), used)
-      used += key.u64s * 2
-    })
-    const root = this.encode(btree, level, POS_MIN, SPOS_MAX, 0, {
-      words,
-      base: 0,
-      order,
-      first: 0,
-      count: pointers.length,
-    })
-    if (root === undefined) throw new RangeError('more pointers than a root can hold')
-    return root
   }
 
   private writeNode(node: NewNode, allocated: (readonly NodePlace[])[]): Key {
@@ -404,7 +287,7 @@ export class TreeWriter {
     builder.reset()
     for (let i = 0; i < keys.count; i++) {
       builder.room()
-      const at = keyAt(keys, i)
+      const at = placeInList(keys, i)
       const size = keyWords(keys.words, at)
       builder.heap[builder.used] = keys.words[at] & WITHOUT_FLAGS
       for (let j = 1; j < size; j++) builder.heap[builder.used + j] = keys.words[at + j]
@@ -420,8 +303,8 @@ export class TreeWriter {
     })
     cache.leave()
     const live = cache.table[slot + row.LIVE_U64S]
-    const growth = (this.maxU64s * FULL_AT * 8) / node.bytes.length
-    cache.table[slot + row.LIMIT_U64S] = Math.ceil(Math.max(live * growth, this.maxU64s / 8))
+    const growth = (this.division.maxU64s * FULL_AT * 8) / node.bytes.length
+    cache.table[slot + row.LIMIT_U64S] = Math.ceil(Math.max(live * growth, this.division.maxU64s / 8))
     cache.table[slot + row.LOW_U64S] = live / 2
   }
 
@@ -507,50 +390,6 @@ export class TreeWriter {
     return [key]
   }
 
-  /** u64s that the keys take when they are packed by a format of their own. */
-  private measure(list: KeyList, firstSlot: number, lastSlot: number): number {
-    const { choice, format } = this
-    const { table } = this.cache
-    const minKey = table.subarray(firstSlot + row.MIN_KEY, firstSlot + row.MIN_KEY + 5)
-    choice.reset(minKey, table.subarray(lastSlot + row.MAX_KEY, lastSlot + row.MAX_KEY + 5))
-    let values = 0
-    for (let i = 0; i < list.count; i++) {
-      const at = keyAt(list, i)
-      choice.widen(list.words, at)
-      values += (keyWords(list.words, at) - KEY_WORDS) / 2
-    }
-    choice.choose(format)
-    return values + list.count * format.keyU64s
-  }
-
-  private listOf(slot: number): KeyList {
-    const { cache } = this
-    const image = cache.imageAt(slot)
-    const words = cache.words(slot)
-    return { words, base: image, order: words, first: image + ORDER_AT, count: cache.keyCount(slot) }
-  }
-
-  /** The keys of several nodes, copied. */
-  private joined(slots: readonly number[]): KeyList {
-    const { cache } = this
-    const lists = slots.map((slot) => this.listOf(slot))
-    const count = lists.reduce((sum, list) => sum + list.count, 0)
-    const words = new Uint32Array(slots.reduce((sum, slot) => sum + cache.table[slot + row.LIVE_U64S] * 2, 0))
-    const order = new Uint32Array(count)
-    let used = 0
-    let n = 0
-    for (const list of lists) {
-      for (let i = 0; i < list.count; i++) {
-        const at = keyAt(list, i)
-        const size = keyWords(list.words, at)
-        order[n++] = used
-        words.set(list.words.subarray(at, at + size), used)
-        used += size
-      }
-    }
-    return { words, base: 0, order, first: 0, count }
-  }
-
   private describe(slot: number): NodeDescription {
     const { table } = this.cache
     return {
@@ -563,8 +402,4 @@ export class TreeWriter {
       generation: table[slot + row.GENERATION],
     }
   }
-}
-
-function keyAt(list: KeyList, i: number): number {
-  return list.base + list.order[list.first + i]
 }

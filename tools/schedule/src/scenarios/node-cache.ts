@@ -6,7 +6,8 @@
  */
 
 /* eslint-disable cowherd/imports -- what is inside the package is what these scenarios are about */
-import { NodeCache, type NodeCacheDescriptor, type NodeFacts } from '../../../../packages/db/src/btree/node-cache.ts'
+import type { NodeCacheDescriptor } from '../../../../packages/db/src/btree/node-cache-memory.ts'
+import { NodeCache, type NodeFacts } from '../../../../packages/db/src/btree/node-cache.ts'
 import type { ImageBuilder } from '../../../../packages/db/src/btree/node-image.ts'
 import { POS_MIN, SPOS_MAX } from '../../../../packages/db/src/bpos.ts'
 /* eslint-enable cowherd/imports */
