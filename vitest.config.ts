@@ -4,6 +4,7 @@
  */
 
 import { existsSync, readdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
@@ -25,6 +26,8 @@ export default defineConfig({
   test: {
     include: ['{packages,apps,tools}/**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**'],
+    // many tests wait for programs that they have started
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: timeoutMs,
     hookTimeout: timeoutMs,
     reporters: report === undefined ? ['default'] : ['default', 'json'],
