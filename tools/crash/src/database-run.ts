@@ -14,6 +14,7 @@ import {
   SnapshotValue,
   bpos,
   type Database,
+  type NewVolumeOptions,
   type WriteOptions,
   type VolumeBuilder,
 } from '@cowherd/db'
@@ -35,6 +36,7 @@ export interface RunShape {
   readonly copies: number
   readonly dataCopies?: number
   readonly isEncrypted?: boolean
+  readonly options?: NewVolumeOptions['options']
 }
 
 /** What chance is for: what comes of it must not come again. */
@@ -59,7 +61,7 @@ export function newDisks(shape: RunShape, seed: number, snapshots: boolean): Ima
     {
       ...{ codecs, random, nowNs: 1_800_000_000_000_000_000n, btreeNodeBytes: shape.nodeBytes },
       blockBytes: shape.blockBytes,
-      options: { metadataReplicas: shape.copies, dataReplicas: shape.dataCopies ?? 1 },
+      options: { ...shape.options, metadataReplicas: shape.copies, dataReplicas: shape.dataCopies ?? 1 },
       ...(shape.isEncrypted === true ? { encryption: { passphrase: undefined } } : {}),
       fill: (builder) =>
         snapshots ? addSnapshots(builder) : addFirstKeys(builder, { codecs, random, strHash: 'siphash' }),
@@ -82,7 +84,7 @@ export function openRun(devices: readonly WritableBlockDevice[], ...seed: readon
 
 /** All keys of `btrees` on the disks as recovery would find them. */
 export function keysOn(devices: readonly BlockDevice[], btrees?: readonly number[]): Map<string, string> {
-  return dumpKeys(openVolume(devices, { codecs, keyTypes: fsKeyTypes }), btrees)
+  return dumpKeys(openVolume(devices, { codecs, keyTypes: fsKeyTypes, cacheBytes: CACHE_BYTES }), btrees)
 }
 
 export function faultsOn(devices: readonly BlockDevice[], isAfterCut = false): string[] {
