@@ -163,6 +163,24 @@ describe('a database', () => {
     db.abandon()
   })
 
+  test('tells who waits that it failed when somebody else came upon that', () => {
+    const disks = blank()
+    const thread = new LazyThread()
+    const db = open(disks, thread)
+    const put = (n: number): void => void db.write((tx) => tx.put(BTREE, key.make(COOKIE, bpos(1, n), value(n))))
+    put(1)
+    const told: (string | undefined)[] = []
+    db.flushLater((error) => told.push(error?.code))
+    put(2)
+    db.whenFlushed(db.flushedSeq + 2, (error) => told.push(error?.code))
+    thread.fail()
+    expect(() => db.flush()).toThrow()
+    expect(told).toEqual(['EIO', 'EIO'])
+    db.whenFlushed(db.flushedSeq + 2, (error) => told.push(error?.code))
+    expect(told).toHaveLength(3)
+    db.abandon()
+  })
+
   test('many keys: nodes are split, and all are there', () => {
     const disks = blank()
     const db = open(disks)

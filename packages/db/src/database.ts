@@ -235,13 +235,17 @@ export class Database extends Volume {
   /** Brings all transactions to stable storage. Throws VolumeError EIO, ENOSPC. */
   flush(): void {
     this.refuseUnwritable()
-    this.guard(() => this.parts.journal.flush())
-    this.tellFlushed()
+    try {
+      this.guard(() => this.parts.journal.flush())
+    } finally {
+      this.tellFlushed()
+    }
   }
 
   /** Calls `then` once entry `seq` is on stable storage: at once, if it is; with the error if it will never be. */
   whenFlushed(seq: number, then: (error?: VolumeError) => void): void {
     if (seq <= this.parts.journal.flushedSeq) then()
+    else if (this.failure !== undefined) then(this.failure)
     else this.waiting.push({ seq, then })
   }
 
@@ -261,9 +265,9 @@ export class Database extends Volume {
 
   /** Finds out what `flushLater` has come to, and calls who waits for it. */
   poll(): void {
-    if (this.isClosed || this.failure !== undefined) return
-    this.attempt(() => this.parts.journal.poll())
-    this.tellFlushed()
+    if (this.isClosed) return
+    if (this.failure === undefined) this.attempt(() => this.parts.journal.poll())
+    this.tellFlushed() // also of a failure that others met
   }
 
   /**

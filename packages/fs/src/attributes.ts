@@ -85,6 +85,11 @@ export function parseAttributeName(name: Uint8Array): { readonly type: number; r
   return type < 0 ? undefined : { type, rest: name.subarray(PREFIXES[type].length) }
 }
 
+/** Whether there can be an attribute of that whole name: it is in a name space that is kept. */
+export function isAttributeName(name: Uint8Array): boolean {
+  return parseAttributeName(name) !== undefined
+}
+
 /** Whether attributes of the type are access control lists. */
 export function isAcl(type: number): boolean {
   return type === XattrType.aclAccess || type === XattrType.aclDefault

@@ -19,6 +19,7 @@ import { decodeUtf8, encodeUtf8 } from '@cowherd/kernel-lib'
 import { Attributes } from './attributes.ts'
 import type { Attribute } from './attributes.ts'
 import { Directories, DirectoryReader } from './directory.ts'
+import type { FileSystemReader } from './file-system-reader.ts'
 import { INODE_GENERATION, Inode } from './inode.ts'
 import { DIRENT, DIRENT_NAME_AT, NAME_BYTES_MAX, direntNameEnd } from './key-types/dirent.ts'
 import { NodeRef } from './node-ref.ts'
@@ -61,7 +62,7 @@ export function subvolumeId(fs: FileSystem, subvolume: number | string): number 
   return ref.subvolume
 }
 
-export class FileSystem {
+export class FileSystem implements FileSystemReader {
   readonly volume: VolumeAccess
   /** The root directory. */
   readonly root: Readonly<NodeRef>
@@ -191,6 +192,11 @@ export class FileSystem {
   /** All subvolumes and snapshots of the volume, by id. */
   listSubvolumes(): Subvolume[] {
     return this.subvolumes.list()
+  }
+
+  /** Whether nothing in a subvolume may be changed. Throws ENOENT. */
+  isReadOnly(subvolume: number): boolean {
+    return this.subvolumes.view(subvolume).readOnly
   }
 
   /** The root directory of a subvolume. Throws ENOENT. */

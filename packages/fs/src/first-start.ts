@@ -32,13 +32,13 @@ export interface FirstStart {
 
 const SNAPSHOT_KEY = 22
 const SNAPSHOT_TREE_KEY = 31
-const ROOT_SNAPSHOT = 0xffffffff
+export const ROOT_SNAPSHOT = 0xffffffff
 const FIRST_TREE = 1
-const LOST_AND_FOUND_INODE = ROOT_INODE + 1
-const LOST_AND_FOUND = encodeUtf8('lost+found')
+export const LOST_AND_FOUND_INODE = ROOT_INODE + 1
+export const LOST_AND_FOUND = encodeUtf8('lost+found')
 const STR_HASH_SHIFT = 20
 /** The entry of the journal in which all of this would have been written. */
-const FIRST_JOURNAL_SEQ = 1
+export const FIRST_JOURNAL_SEQ = 1
 const HASHES: Readonly<Record<Options['strHash'], number>> = {
   crc32c: StringHashType.crc32c,
   crc64: StringHashType.crc64,
@@ -46,7 +46,18 @@ const HASHES: Readonly<Record<Options['strHash'], number>> = {
 }
 
 /** Adds the keys of a volume that was just made: its times are those of its birth. */
-export function addFirstKeys(builder: VolumeBuilder, { codecs, random, strHash }: FirstStart): void {
+export function addFirstKeys(builder: VolumeBuilder, options: FirstStart): void {
+  const key = new Key()
+  const { root, lostAndFound } = addFirstNames(builder, options)
+  for (const inode of [root, lostAndFound]) builder.add(BtreeId.inodes, inode.encode(key))
+  builder.counters.add(AccountingType.inodes, [], 2)
+}
+
+/** Adds the first subvolume, and the one name in it. Returns the directories, of which the inodes are still to be added. */
+export function addFirstNames(
+  builder: VolumeBuilder,
+  { codecs, random, strHash }: FirstStart,
+): { readonly root: Inode; readonly lostAndFound: Inode } {
   const key = new Key()
   addSubvolume(builder, key)
 
@@ -55,7 +66,7 @@ export function addFirstKeys(builder: VolumeBuilder, { codecs, random, strHash }
     inode.numberLo = number
     inode.snapshot = ROOT_SNAPSHOT
     inode.mode = FileType.directory | permissions
-    inode.flagsWord = HASHES[strHash] << STR_HASH_SHIFT
+    inode.flagsWord = strHashFlags(strHash)
     inode.journalSeqLo = FIRST_JOURNAL_SEQ
     random(inode.hashSeed)
     return inode
@@ -66,15 +77,19 @@ export function addFirstKeys(builder: VolumeBuilder, { codecs, random, strHash }
 
   const hash = new StringHash(codecs)
   hash.name(root, LOST_AND_FOUND)
-  const lost = directory(LOST_AND_FOUND_INODE, 0o700)
-  lost.fields[2 * Field.dir] = ROOT_INODE
-  lost.fields[2 * Field.dirOffset] = hash.lo
-  lost.fields[2 * Field.dirOffset + 1] = hash.hi
+  const lostAndFound = directory(LOST_AND_FOUND_INODE, 0o700)
+  lostAndFound.fields[2 * Field.dir] = ROOT_INODE
+  lostAndFound.fields[2 * Field.dirOffset] = hash.lo
+  lostAndFound.fields[2 * Field.dirOffset + 1] = hash.hi
 
-  for (const inode of [root, lost]) builder.add(BtreeId.inodes, inode.encode(key))
   const place = bpos(ROOT_INODE, (BigInt(hash.hi) << 32n) | BigInt(hash.lo), ROOT_SNAPSHOT)
   builder.add(BtreeId.dirents, key.make(DIRENT, place, direntBytes(0, LOST_AND_FOUND_INODE, DT_DIR, LOST_AND_FOUND)))
-  builder.counters.add(AccountingType.inodes, [], 2)
+  return { root, lostAndFound }
+}
+
+/** What the flags of an inode say of how names are hashed. */
+export function strHashFlags(strHash: Options['strHash']): number {
+  return HASHES[strHash] << STR_HASH_SHIFT
 }
 
 function addSubvolume(builder: VolumeBuilder, key: Key): void {

@@ -5,7 +5,7 @@
  * A decoded field is two unsigned 32-bit halves, low first, at `2 * field` of an array of `FIELD_COUNT * 2` words.
  */
 
-import { decodeOldVarint, decodeVarint, encodeVarint, VARINT_BYTES_MAX } from '@cowherd/kernel-lib'
+import { decodeOldVarint, decodeVarint, encodeVarint } from '@cowherd/kernel-lib'
 import type { U64Halves } from '@cowherd/kernel-lib'
 
 /** Fields by number, in the order of inode_v3; size and sectors, packed in the older versions only, come last. */
@@ -83,9 +83,6 @@ const FIELD_BITS = Uint8Array.from([
 /** Fields of inode_v3 in the order in which they are packed. */
 export const FIELDS_V3 = Uint8Array.from({ length: 24 }, (_, field) => field)
 
-/** What all packed fields of inode_v3 take at most. */
-export const PACKED_BYTES_MAX = FIELDS_V3.length * (VARINT_BYTES_MAX + 1)
-
 /** Fields of inode and inode_v2 in the order in which they are packed. */
 export const FIELDS_V2 = Uint8Array.from([
   ...[Field.atime, Field.ctime, Field.mtime, Field.otime, Field.size, Field.sectors],
@@ -124,7 +121,7 @@ export function unpackFields(
 }
 
 /**
- * Packs the fields of inode_v3 to `bytes[at]`, where PACKED_BYTES_MAX are free, up to the last that isn't 0. Returns the end; how many they
+ * Packs the fields of inode_v3 to `bytes[at]`, where 10 are free for each of them, up to the last that isn't 0. Returns the end; how many they
  * are is in `packedFields.count`.
  */
 export function packFields(bytes: Uint8Array, at: number, fields: Uint32Array): number {

@@ -13,12 +13,13 @@ import {
   copyBpos,
   Key,
   KEY_POS_AT,
+  KEY_WORDS,
   peekVersion,
   peekVisible,
   removeVisible,
   setBpos,
 } from '@cowherd/db'
-import type { Ancestry, Bpos, Updates } from '@cowherd/db'
+import type { Ancestry, Bpos, KeyCursor, Updates } from '@cowherd/db'
 import { EXTENTS_PER_STEP, removeExtents, type InodeVersion } from './extents/overwrite.ts'
 import { changeSectors, isInode, storeInode } from './inode-versions.ts'
 import { Inode, INODE_GENERATION } from './inode.ts'
@@ -29,6 +30,8 @@ import type { WritableVolume } from './writable-volume.ts'
 const inode = new Inode()
 const key = new Key()
 const pos: Bpos = new Uint32Array(5)
+const SNAPSHOT_MAX = 0xffffffff
+const NO_GENERATION = new Uint8Array(InodeGenerationValue.size)
 
 /**
  * Deletes a version of an inode, in as many transactions as it takes; and those above it, in ancestor snapshots, that were kept for nobody
@@ -138,8 +141,9 @@ function leaveGeneration(updates: Updates, ancestry: Ancestry, { numberHi, numbe
   setBpos(pos, 0, 0, numberHi, numberLo, snapshot)
   if (!peekVersion(updates, BtreeId.inodes, pos, ancestry.ancestorsOf(snapshot), key) || !isInode(key.type)) return
   const generation = inode.decode(key) === undefined ? inode.generation : 0
-  const value = InodeGenerationValue.bytes({ generation: (generation + 1) >>> 0, pad: undefined })
-  updates.put(BtreeId.inodes, key.make(INODE_GENERATION, pos, value))
+  key.make(INODE_GENERATION, pos, NO_GENERATION)
+  key.words[KEY_WORDS] = generation + 1
+  updates.put(BtreeId.inodes, key)
 }
 
 function removeVersion(volume: WritableVolume, version: InodeVersion): void {
@@ -158,7 +162,8 @@ function removeVersion(volume: WritableVolume, version: InodeVersion): void {
 /** The version above, if it was kept only because of the one that is gone. */
 function deadVersionAbove(volume: WritableVolume, version: InodeVersion): InodeVersion | undefined {
   const { numberHi, numberLo, snapshot } = version
-  const cursor = volume.cursor(BtreeId.deletedInodes)
+  if (snapshot === SNAPSHOT_MAX) return undefined
+  const cursor = deletedInodes(volume)
   setBpos(pos, 0, 0, numberHi, numberLo, snapshot)
   for (let found = advanceBpos(pos) && cursor.seek(pos); found; found = cursor.next()) {
     const { key: listed } = cursor
@@ -168,4 +173,13 @@ function deadVersionAbove(volume: WritableVolume, version: InodeVersion): InodeV
     }
   }
   return undefined
+}
+
+/** A cursor of each volume: it takes 2 KiB, and there is a look for each file that is deleted. */
+const cursors = new WeakMap<WritableVolume, KeyCursor>()
+
+function deletedInodes(volume: WritableVolume): KeyCursor {
+  let cursor = cursors.get(volume)
+  if (cursor === undefined) cursors.set(volume, (cursor = volume.cursor(BtreeId.deletedInodes)))
+  return cursor
 }

@@ -108,8 +108,9 @@ export function setSize(inode: Inode, size: number | bigint): void {
 }
 
 function setField({ fields }: Inode, field: number, value: number | bigint): void {
-  fields[2 * field] = Number(BigInt(value) & 0xffffffffn)
-  fields[2 * field + 1] = Number(BigInt(value) >> 32n)
+  const isWide = typeof value === 'bigint'
+  fields[2 * field] = isWide ? Number(value & 0xffffffffn) : value
+  fields[2 * field + 1] = isWide ? Number(value >> 32n) : Math.floor(value / 0x100000000)
 }
 
 /** Bits 0 to 19 of the flags word: string hash and number of fields follow. */

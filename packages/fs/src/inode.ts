@@ -6,14 +6,13 @@
  */
 
 import { struct, bits64, bits32, bytes, u16, u64, u64Hex } from '@cowherd/kernel-lib'
-import { bpos, KEY_BYTES, KEY_WORDS, KEY_POS_AT, u64 as u64Of } from '@cowherd/db'
+import { KEY_BYTES, KEY_WORDS, KEY_POS_AT } from '@cowherd/db'
 import type { Key } from '@cowherd/db'
 import {
   Field,
   FIELD_COUNT,
   FIELDS_V2,
   FIELDS_V3,
-  PACKED_BYTES_MAX,
   packedFields,
   packFields,
   unpackFields,
@@ -92,6 +91,7 @@ const V3 = {
   /** What FIELDS_START must say: the packed fields follow the head. */
   fieldsStartU64s: InodeV3Head.size / 8,
 }
+const V3_PACKED_AT = KEY_BYTES + InodeV3Head.size
 const V2 = {
   journalSeq: KEY_WORDS + InodeV2Head.offsets.journalSeq / 4,
   hashSeed: KEY_WORDS + InodeV2Head.offsets.hashSeed / 4,
@@ -103,9 +103,6 @@ const V1 = {
   flags: KEY_WORDS + InodeV1Head.offsets.flags / 4,
   mode: KEY_BYTES + InodeV1Head.offsets.mode,
 }
-
-/** Flag bits proper, in the low word of bi_flags. */
-const FLAGS_MASK = 0xfffff
 
 const UNPACK_ERROR = 'inode_unpack_error: a packed field is damaged'
 
@@ -152,26 +149,31 @@ export class Inode {
     return this
   }
 
-  /** Makes `key` the inode_v3 of this inode: what `decode` takes over. */
+  /** Makes `key` the inode_v3 of this inode: what `decode` takes over. Word by word: each change of a file comes by here. */
   encode(key: Key): Key {
-    const value = new Uint8Array(InodeV3Head.size + PACKED_BYTES_MAX)
-    const end = packFields(value, InodeV3Head.size, this.fields)
-    InodeV3Head.write(new DataView(value.buffer), 0, {
-      journalSeq: u64Of(this.journalSeqHi, this.journalSeqLo),
-      hashSeed: this.hashSeed,
-      flags: {
-        flags: this.flagsWord & FLAGS_MASK,
-        strHash: this.strHash,
-        fieldCount: packedFields.count,
-        fieldsStart: V3.fieldsStartU64s,
-        mode: this.mode,
-      },
-      sectors: u64Of(this.fields[2 * Field.sectors + 1], this.fields[2 * Field.sectors]),
-      size: u64Of(this.fields[2 * Field.size + 1], this.fields[2 * Field.size]),
-      version: u64Of(this.versionHi, this.versionLo),
-    })
-    const pos = bpos(0, u64Of(this.numberHi, this.numberLo), this.snapshot)
-    return key.make(INODE_V3, pos, value.subarray(0, end))
+    const { words, bytes } = key
+    const end = packFields(bytes, V3_PACKED_AT, this.fields)
+    const u64s = Math.ceil(end / 8)
+    bytes.fill(0, end, u64s * 8)
+    words.fill(0, 0, KEY_WORDS)
+    words[0] = u64s | 0x100 | (INODE_V3 << 16)
+    words[KEY_POS_AT] = this.snapshot
+    words[KEY_POS_AT + 1] = this.numberLo
+    words[KEY_POS_AT + 2] = this.numberHi
+    words[V3.journalSeq] = this.journalSeqLo
+    words[V3.journalSeq + 1] = this.journalSeqHi
+    words[V3.hashSeed] = this.seedWords[0]
+    words[V3.hashSeed + 1] = this.seedWords[1]
+    const own = (this.flagsWord & 0xffffff) | (packedFields.count << 24) // bit 31 is the first of where they start
+    words[V3.flags] = own | (V3.fieldsStartU64s << 31)
+    words[V3.flags + 1] = (V3.fieldsStartU64s >>> 1) | (this.mode << 4)
+    words[V3.sectors] = this.fields[2 * Field.sectors]
+    words[V3.sectors + 1] = this.fields[2 * Field.sectors + 1]
+    words[V3.size] = this.fields[2 * Field.size]
+    words[V3.size + 1] = this.fields[2 * Field.size + 1]
+    words[V3.version] = this.versionLo
+    words[V3.version + 1] = this.versionHi
+    return key
   }
 
   /**
@@ -335,14 +337,7 @@ export class Inode {
     this.fields[2 * Field.size + 1] = words[V3.size + 1]
     this.versionLo = words[V3.version]
     this.versionHi = words[V3.version + 1]
-    const sound = unpackFields(
-      key.bytes,
-      KEY_BYTES + InodeV3Head.size,
-      key.u64s * 8,
-      this.fieldCount,
-      FIELDS_V3,
-      this.fields,
-    )
+    const sound = unpackFields(key.bytes, V3_PACKED_AT, key.u64s * 8, this.fieldCount, FIELDS_V3, this.fields)
     return sound ? undefined : UNPACK_ERROR
   }
 

@@ -6,8 +6,8 @@
  * is read once. Several entries of one name, which a damaged directory may have, are told apart by their offsets.
  */
 
-import { FIRST_NAME, type DirectoryReader } from './directory.ts'
-import type { FileSystem } from './file-system.ts'
+import { FIRST_NAME } from './directory.ts'
+import type { FileSystemReader, NameReader } from './file-system-reader.ts'
 import { NodeRef } from './node-ref.ts'
 
 /** What is kept of an entry, besides its name: seven words. */
@@ -23,7 +23,7 @@ interface Place {
 }
 
 export class Listing {
-  private readonly fs: FileSystem
+  private readonly fs: FileSystemReader
   private readonly directory: NodeRef
   private readonly roomBytes: number
   private count = 0
@@ -44,7 +44,7 @@ export class Listing {
   private names = new Uint8Array(INITIAL_NAME_BYTES)
 
   /** `roomBytes` bounds what is kept at a time, give or take an entry. Throws VolumeError. */
-  constructor(fs: FileSystem, directory: Readonly<NodeRef>, roomBytes: number) {
+  constructor(fs: FileSystemReader, directory: Readonly<NodeRef>, roomBytes: number) {
     this.fs = fs
     this.directory = new NodeRef().copy(directory)
     this.roomBytes = roomBytes
@@ -131,7 +131,7 @@ export class Listing {
     return last
   }
 
-  private add(reader: DirectoryReader): void {
+  private add(reader: NameReader): void {
     const { count } = this
     const { name, target } = reader
     if (count === this.inodesLo.length) this.growEntries()
@@ -189,7 +189,7 @@ function enlarged(array: Uint32Array, size: number): Uint32Array<ArrayBuffer> {
   return larger
 }
 
-function compareToPlace({ name, offsetHi, offsetLo }: DirectoryReader, place: Place): number {
+function compareToPlace({ name, offsetHi, offsetLo }: NameReader, place: Place): number {
   return (
     compareBytes(name, 0, name.length, place.name, 0, place.name.length) ||
     offsetHi - place.offsetHi ||

@@ -7,7 +7,7 @@
 
 import { VolumeError } from '@cowherd/db'
 import { decodeUtf8 } from '@cowherd/kernel-lib'
-import type { FileSystem } from './file-system.ts'
+import type { FileSystemReader } from './file-system-reader.ts'
 import { NodeRef } from './node-ref.ts'
 
 export interface ResolveOptions {
@@ -23,7 +23,7 @@ const SLASH = 0x2f
 const DOT = 0x2e
 
 /** What `path` leads to. Throws ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, all naming the path. */
-export function resolvePath(fs: FileSystem, path: Uint8Array, options: ResolveOptions): NodeRef {
+export function resolvePath(fs: FileSystemReader, path: Uint8Array, options: ResolveOptions): NodeRef {
   const { followLast = true, from = fs.root } = options
   const inode = fs.newInode()
   const fail = (code: 'ENOENT' | 'ENOTDIR' | 'ELOOP', message: string): never => {
@@ -77,7 +77,7 @@ function components(path: Uint8Array): Uint8Array[] {
 }
 
 /** The directories from the root to `directory`, which is not among them. */
-function wayTo(fs: FileSystem, directory: Readonly<NodeRef>): NodeRef[] {
+function wayTo(fs: FileSystemReader, directory: Readonly<NodeRef>): NodeRef[] {
   const way: NodeRef[] = []
   let at: Readonly<NodeRef> = directory
   while (!at.equals(fs.root)) {

@@ -5,7 +5,7 @@
  */
 
 import { VolumeError } from '@cowherd/db'
-import type { FileSystem } from './file-system.ts'
+import type { FileSystemReader } from './file-system-reader.ts'
 import type { Inode } from './inode.ts'
 import { Listing } from './listing.ts'
 import { NodeRef } from './node-ref.ts'
@@ -32,7 +32,7 @@ export interface WalkVisitor {
 }
 
 /** Walks over the tree at `start`, the filesystem's root if absent. Throws VolumeError if `start` itself can't be looked at. */
-export function walk(fs: FileSystem, visitor: WalkVisitor, start: Readonly<NodeRef> = fs.root): void {
+export function walk(fs: FileSystemReader, visitor: WalkVisitor, start: Readonly<NodeRef> = fs.root): void {
   const steps = new TreeWalk(fs, visitor, start)
   while (steps.step());
 }
@@ -53,7 +53,7 @@ interface Level {
 
 /** A walk that its owner drives, for work that has to pause: each step looks at one file at most. */
 export class TreeWalk {
-  private readonly fs: FileSystem
+  private readonly fs: FileSystemReader
   private readonly visitor: WalkVisitor
   private readonly inode: Inode
   private readonly levels: Level[] = []
@@ -62,7 +62,7 @@ export class TreeWalk {
   /** Directories that were entered by another name than the one they point back to. */
   private readonly strays = new Set<string>()
 
-  constructor(fs: FileSystem, visitor: WalkVisitor, start: Readonly<NodeRef> = fs.root) {
+  constructor(fs: FileSystemReader, visitor: WalkVisitor, start: Readonly<NodeRef> = fs.root) {
     this.fs = fs
     this.visitor = visitor
     this.inode = fs.newInode()

@@ -50,7 +50,7 @@ import {
 import { checkName, nameTarget, targetSubvolume } from './namespace/names.ts'
 import { nodeType, type Birth } from './namespace/new-inodes.ts'
 import { Removals } from './namespace/removals.ts'
-import { Rename } from './namespace/rename.ts'
+import { Rename, RenameSides } from './namespace/rename.ts'
 import { fitsInline, putTarget } from './namespace/symlink-target.ts'
 import { Tree } from './namespace/tree.ts'
 import type { View } from './namespace/view.ts'
@@ -103,6 +103,7 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
   private readonly db: Database
   private readonly tree: Tree
   private readonly removals: Removals
+  private readonly renameSides: RenameSides
   private readonly data: FileData
   private readonly wholeFiles: WholeFiles
   private readonly directory: Inode
@@ -116,6 +117,7 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
     this.db = db
     this.tree = new Tree(db, this.subvolumes, this.times, { random, now })
     this.removals = new Removals(db, this.subvolumes, this.tree)
+    this.renameSides = new RenameSides(this.times)
     this.data = new FileData(db, this.subvolumes, this.times, {
       touch: (inode) => {
         refuseImmutable(inode)
@@ -253,7 +255,7 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
     }
     let moved: readonly number[] = []
     this.change((updates) => {
-      const rename = new Rename(this.tree, this.removals, updates, from, to)
+      const rename = new Rename(this.tree, this.removals, this.renameSides, updates, from, to)
       rename.run(options, (inner, outer) => this.isWithin(inner, outer))
       moved = rename.movedSubvolumes
     })

@@ -8,7 +8,7 @@
 
 import { VolumeError } from '@cowherd/db'
 import { encodeUtf8 } from '@cowherd/kernel-lib'
-import { NodeRef, type DirectoryReader, type FileSystem, type Inode, type OpenFile } from '@cowherd/fs'
+import { isAttributeName, NodeRef, type DirectoryReader, type FileSystem, type Inode, type OpenFile } from '@cowherd/fs'
 import { Entry, FuseError } from '@cowherd/fuse'
 import type { Attributes, FilesystemRoom, NodeTable, Operations, Request } from '@cowherd/fuse'
 import type { CacheTimes } from './caching.ts'
@@ -175,7 +175,7 @@ export class VolumeOperations implements Operations {
   getxattr(request: Request, node: number, name: Uint8Array, size: number): void {
     if (!this.nodes.has(node)) return void request.error('ESTALE')
     const value = this.attributeOf(this.fileOf(node), name)
-    if (value === undefined) request.error('ENODATA')
+    if (value === undefined) request.error(mayHave(name) ? 'ENODATA' : 'EOPNOTSUPP')
     else request.xattr(value, size)
   }
 
@@ -308,6 +308,11 @@ export class VolumeOperations implements Operations {
 /** Inode numbers of listings are not 0, even where a name leads nowhere. */
 function inoLo(target: Readonly<NodeRef>): number {
   return target.inodeLo === 0 && target.inodeHi === 0 ? 1 : target.inodeLo
+}
+
+/** Whether there are files with an attribute of that name. */
+function mayHave(name: Uint8Array): boolean {
+  return isAttributeName(name) || startsWith(name, OPTION_PREFIX)
 }
 
 /** A name in a damaged volume may be one that no path leads to; the kernel would give up the whole listing for it. */

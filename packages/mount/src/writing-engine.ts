@@ -6,11 +6,10 @@
  * another matter: nothing is written any more, and the next mount recovers.
  */
 
-import { randomFillSync } from 'node:crypto'
 import { openDatabase, type Database, type VolumeError } from '@cowherd/db'
 import { fsDatabaseParts, writableFileSystem, type WritableFileSystem } from '@cowherd/fs'
 import { NodeTable, Reply, type DeferredRequest, type Request } from '@cowherd/fuse'
-import { nativeCodecs, ThreadRegistry } from '@cowherd/shim'
+import { fillWithRandom, nativeCodecs, ThreadRegistry } from '@cowherd/shim'
 import { withWritableDevices } from './devices.ts'
 import type { EngineDuties } from './engine-duties.ts'
 import type { Engine } from './engine.ts'
@@ -87,7 +86,7 @@ class WritingEngine implements Engine {
     this.tell = tell
     this.hear = hear
     this.flushMs = journalFlushDelayMs
-    this.fs = writableFileSystem(db, { random: randomFillSync, ...(subvolume === undefined ? {} : { subvolume }) })
+    this.fs = writableFileSystem(db, { random: fillWithRandom, ...(subvolume === undefined ? {} : { subvolume }) })
     const { root } = this.fs
     this.nodes = NodeTable.create(root.subvolume, root.inodeHi, root.inodeLo)
     const workMs = Math.min(journalFlushDelayMs ?? db.superblock.options.journalFlushDelay, WORK_MS_MAX)
@@ -157,6 +156,7 @@ class WritingEngine implements Engine {
       outcome = { error }
       if (waiting !== undefined) this.answer(waiting, error)
     })
+    this.db.poll() // it may be there by now
     if (outcome === undefined) waiting = request.defer()
     else if (outcome.error === undefined) request.ok()
     else throw outcome.error
@@ -242,7 +242,7 @@ function openFor(
       const db = openDatabase(open, {
         ...fsDatabaseParts,
         codecs: nativeCodecs(),
-        random: randomFillSync,
+        random: fillWithRandom,
         passphrase: () => passphrase,
         missing,
         ...(cacheBytes === undefined ? {} : { cacheBytes }),

@@ -261,6 +261,8 @@ describe('extended attributes', () => {
     const remove = () => mount.ask((to, request) => to.removexattr(request, node, bytes('user.a')))
     expect([remove(), remove()]).toEqual([{ kind: 'ok' }, error('ENODATA')])
     expect(set(node, 'other.a', 'x')).toEqual(error('EOPNOTSUPP'))
+    expect(get(node, 'other.a')).toEqual(error('EOPNOTSUPP'))
+    expect(get(node, 'bcachefs.none')).toEqual(error('ENODATA'))
   })
 
   test('with an access control list set-group-id goes, if the kernel says so', () => {

@@ -12,7 +12,7 @@ import { encodeUtf8 } from '@cowherd/kernel-lib'
 import { NodeRef } from '@cowherd/fs'
 import type { AllocateMode, AttributeChanges, Caller, FileSystem, FileSystemWriter } from '@cowherd/fs'
 import { AllocateFlag, OpenFlag, RenameFlag, SetattrFlag, WriteFlag, XattrFlag } from '@cowherd/fuse'
-import type { AttributeChanges as SetattrChanges, NodeTable, Request } from '@cowherd/fuse'
+import type { AttributeChanges as SetattrChanges, NodeTable, Operations, Request } from '@cowherd/fuse'
 import type { CacheTimes } from './caching.ts'
 import type { EngineDuties } from './engine-duties.ts'
 import { volumeMessage } from './errno.ts'
@@ -23,6 +23,8 @@ const SET_GROUP_ID = 0o2000
 const PERMISSIONS = 0o7777
 /** Others wait while a range is copied: whoever wants more asks again. */
 const COPY_BYTES_MAX = 16 << 20
+const O_ACCMODE = 3
+const O_RDONLY = 0
 const O_EXCL = 0o200
 const O_TRUNC = 0o1000
 
@@ -43,11 +45,18 @@ export class WritingOperations extends LiveOperations {
   /** A node that is known to have no capabilities: it was written last. */
   private plainNode = 0
   private isClosed = false
+  /**
+   * Files of subvolumes that can only be read are not opened for writing: else the kernel would keep what is written, and the error come late.
+   * Where there are no such subvolumes this isn't here, so that the kernel opens files by itself.
+   */
+  readonly open: Operations['open']
 
   /** `nodes` has the root of `fs` as its root: words are its subvolume and its inode number. */
   constructor(fs: FileSystem & FileSystemWriter, nodes: NodeTable, times: CacheTimes, duties: EngineDuties) {
     super(fs, nodes, times, duties)
     this.writer = fs
+    const isAsked = fs.listSubvolumes().some(({ readOnly }) => readOnly)
+    this.open = isAsked ? (request, node, flags) => this.openFile(request, node, flags) : undefined
   }
 
   override forget(node: number, count: number): void {
@@ -269,6 +278,13 @@ export class WritingOperations extends LiveOperations {
     this.isClosed = true
     this.duties.shutDown()
     request.ok()
+  }
+
+  private openFile(request: Request, node: number, flags: number): void {
+    if (!this.isThere(request, node)) return
+    const isToWrite = (flags & O_ACCMODE) !== O_RDONLY
+    if (isToWrite && this.fs.isReadOnly(this.fileOf(node).subvolume)) request.error('EROFS')
+    else request.opened(0, OpenFlag.keepCache)
   }
 
   private callerOf({ uid, gid }: Request, umask: number): Caller {

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import {
   closeSync,
+  existsSync,
   fstatSync,
   ftruncateSync,
   lstatSync,
@@ -83,8 +84,20 @@ describe.skipIf(native === undefined)('native calls', () => {
     expect(native.getXattr(bytes(file), bytes('user.empty'))).toEqual(new Uint8Array(0))
     expect(native.getXattr(bytes(file), bytes('user.none'))).toBeUndefined()
     expect(() => native.listXattrs(bytes(`${file}.none`))).toThrow('ENOENT')
+    native.removeXattr(bytes(file), bytes('user.empty'))
+    expect(native.getXattr(bytes(file), bytes('user.empty'))).toBeUndefined()
+    expect(() => native.removeXattr(bytes(file), bytes('user.empty'))).toThrow(/ENODATA|ENOATTR/)
     symlinkSync('file', join(folder, 'link'))
     expect(native.listXattrs(bytes(join(folder, 'link')))).toEqual([])
+  })
+
+  test.runIf(process.platform === 'linux')('renaming to a name that is free', () => {
+    const [from, to] = [join(folder, 'from'), join(folder, 'to')]
+    writeFileSync(from, 'x')
+    writeFileSync(to, 'y')
+    expect(() => native.renameToFree(bytes(from), bytes(to))).toThrow('EEXIST')
+    native.renameToFree(bytes(from), bytes(`${to}.free`))
+    expect([existsSync(from), existsSync(`${to}.free`)]).toEqual([false, true])
   })
 
   test('data and holes', () => {

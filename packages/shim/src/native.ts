@@ -6,7 +6,7 @@
  * variable COWHERD_NO_KOFFI=1, and each function is bound when first called, so that a C library without one of them
  * still serves the rest. Calls are synchronous. Paths are bytes without NUL, since names on a volume need not be UTF-8.
  *
- * Sources: flock(2), fcntl(2), lsetxattr(2), llistxattr(2), lgetxattr(2), lseek(2), mknod(2), utimensat(2), fallocate(2), linux/fs.h,
+ * Sources: flock(2), fcntl(2), lsetxattr(2), llistxattr(2), lgetxattr(2), lremovexattr(2), renameat2(2), lseek(2), mknod(2), utimensat(2), fallocate(2), linux/fs.h,
  * socketpair(2), unix(7), cmsg(3), and setxattr(2), listxattr(2), getxattr(2), lseek(2) of macOS.
  */
 
@@ -48,6 +48,10 @@ export interface Native {
   listXattrs(path: Uint8Array): Uint8Array[]
   /** The value of one extended attribute of `path` itself, in memory of its own; undefined if there is none. Throws NativeError. */
   getXattr(path: Uint8Array, name: Uint8Array): Uint8Array | undefined
+  /** Takes one extended attribute away from `path` itself. Throws NativeError, ENODATA (ENOATTR) if there is none. */
+  removeXattr(path: Uint8Array, name: Uint8Array): void
+  /** Renames a file to a name that is free. Linux. Throws NativeError EEXIST if it is not; EINVAL where the filesystem can't promise it. */
+  renameToFree(from: Uint8Array, to: Uint8Array): void
   /**
    * Where the next data of an open file begins, at `offset` or behind it; undefined if only a hole is left. Moves the descriptor's position. Throws
    * NativeError, EINVAL where that can't be told.
@@ -100,6 +104,7 @@ const BLKDISCARD = /^(mips|ppc)/.test(process.arch) ? 0x20001277 : 0x1277
 const AT_FDCWD = process.platform === 'darwin' ? -2 : -100
 const AT_SYMLINK_NOFOLLOW = process.platform === 'darwin' ? 0x20 : 0x100
 const XATTR_NOFOLLOW_MACOS = 1
+const RENAME_NOREPLACE = 1
 const AF_UNIX = 1
 const SOCK_STREAM = 1
 const SOCK_CLOEXEC = 0o2000000
@@ -223,6 +228,16 @@ function bind(): Native | undefined {
         if (error instanceof NativeError && NO_ATTRIBUTE.has(error.code)) return undefined
         throw error
       }
+    },
+    removeXattr(path, name) {
+      const words = [cString(path), cString(name)]
+      if (mac) check('int removexattr(const void *path, const void *name, int options)', ...words, XATTR_NOFOLLOW_MACOS)
+      else check('int lremovexattr(const void *path, const void *name)', ...words)
+    },
+    renameToFree(from, to) {
+      if (process.platform !== 'linux') throw new NativeError('ENOSYS', 'renameat2')
+      const prototype = 'int renameat2(int from_dir, const void *from, int to_dir, const void *to, uint32_t flags)'
+      check(prototype, AT_FDCWD, cString(from), AT_FDCWD, cString(to), RENAME_NOREPLACE)
     },
     nextData(fd, offset) {
       try {

@@ -13,10 +13,11 @@ import {
 import { fixtureNames } from '@cowherd/fixtures'
 import { addFirstKeys, fsKeyTypes } from '@cowherd/fs'
 import { devicesOf, fuzzCodecs as codecs, Random, specimen } from '@cowherd/fuzz'
-import type { BlockDevice, WritableBlockDevice } from '@cowherd/shim'
+import type { BlockDevice } from '@cowherd/shim'
 import { describe, expect, test } from 'vitest'
 import { dumpKeys, verifyVolume } from './index.ts'
 import { Type } from './key-types.ts'
+import { memory } from './memory-device.ts'
 import { Patient } from './testing.ts'
 
 const MIB = 2 ** 20
@@ -26,18 +27,6 @@ const NOTHING = new Uint8Array(0)
 test.each(fixtureNames())('a real volume: %s', (name) => {
   expect(new Patient(name).faults()).toEqual([])
 })
-
-function memory(size: number, name: string): WritableBlockDevice {
-  const bytes = new Uint8Array(size)
-  const write = (source: Uint8Array, offset: number): void => bytes.set(source, offset)
-  return {
-    ...{ name, size, write, writeThrough: write, alignment: 1, canDiscard: false },
-    read: (target, offset) => target.set(bytes.subarray(offset, offset + target.length)),
-    flush: () => undefined,
-    discard: () => undefined,
-    close: () => undefined,
-  }
-}
 
 interface Made extends Partial<NewVolumeOptions> {
   readonly devices?: number

@@ -4,7 +4,7 @@
  */
 
 import type { Volume } from '@cowherd/db'
-import type { FileSystem, WritableFileSystem } from '@cowherd/fs'
+import type { FileSystemReader } from '@cowherd/fs'
 import type { BlockDevice } from '@cowherd/shim'
 import { ExitCode } from './exit-code.ts'
 import { Input, standardInput, type InputSource } from './input.ts'
@@ -14,6 +14,7 @@ import { NO_PROGRESS, progressBar, type Progress, type Terminal } from './progre
 import { printable } from './text.ts'
 import type { Reading, ReadingFlags, ReadingTuning } from './reading.ts'
 import type { VolumeFlags } from './volume-options.ts'
+import type { WritableFiles } from '../writing/writable-files.ts'
 
 /** What surrounds a command line: the process, or a test. */
 export interface Surroundings {
@@ -55,6 +56,11 @@ export class Context {
     this.env = surroundings.env
     this.terminal = surroundings.outIsTerminal
     this.#coloured = surroundings.outIsTerminal && (surroundings.env['NO_COLOR'] ?? '') === ''
+  }
+
+  /** How many threads there are to be, this one included; undefined: as many as are good. */
+  get threads(): number | undefined {
+    return this.#surroundings.tuning?.threads
   }
 
   /** A line for the user beside the output, which changes nothing. */
@@ -105,23 +111,40 @@ export class Context {
   /** Opens the volume on the devices of VOLUME, as its options and the passphrase say. Throws CommandError (exit code 3). */
   async openVolume(volume: string, flags: VolumeFlags): Promise<Volume> {
     const { openVolume } = await import('./opening.ts')
+    const { refuseMounted } = await import('../mounted/opening.ts')
+    await refuseMounted(this, volume, { flags })
     return openVolume(this, volume, flags)
   }
 
-  /** Opens the filesystem on VOLUME. Throws CommandError (exit code 3). */
-  async openFileSystem(volume: string, flags: VolumeFlags): Promise<FileSystem> {
+  /** Opens the filesystem on VOLUME, or through the mount that has it. Throws CommandError (exit code 3). */
+  async openFileSystem(volume: string, flags: VolumeFlags): Promise<FileSystemReader> {
+    const { openMountedToRead } = await import('../mounted/opening.ts')
+    const mounted = await openMountedToRead(this, volume, flags)
+    if (mounted !== undefined) return mounted
     const { openFileSystem } = await import('./opening.ts')
     return openFileSystem(this, volume, flags)
   }
 
-  /** Opens the filesystem on VOLUME for several threads, as `--threads` says. Throws CommandError (exit code 3). */
+  /** Opens the filesystem on VOLUME for several threads, as `--threads` says; through a mount, for one. Throws CommandError (exit code 3). */
   async openReading(volume: string, flags: ReadingFlags): Promise<Reading> {
+    const { tuning } = this.#surroundings
+    const { openMountedToRead } = await import('../mounted/opening.ts')
+    const mounted = await openMountedToRead(this, volume, flags)
+    if (mounted !== undefined) {
+      return { fs: mounted, notes: { to: () => undefined }, startReaders: undefined, tuning: tuning ?? {} }
+    }
     const { openReading } = await import('./reading.ts')
-    return openReading(this, volume, flags, this.#surroundings.tuning)
+    return openReading(this, volume, flags, tuning)
   }
 
-  /** Opens the filesystem on VOLUME for writing. Signals wait for the next rest from then on. Throws CommandError (exit code 3). */
-  async openWriting(volume: string, flags: VolumeFlags): Promise<WritableFileSystem> {
+  /**
+   * Opens the filesystem on VOLUME for writing, or through the mount that has it. Signals wait for the next rest from then on. Throws CommandError
+   * (exit code 3).
+   */
+  async openWriting(volume: string, flags: VolumeFlags): Promise<WritableFiles> {
+    const { openMountedToWrite } = await import('../mounted/opening.ts')
+    const mounted = await openMountedToWrite(this, volume, flags)
+    if (mounted !== undefined) return mounted
     const { openWriting } = await import('./writing.ts')
     return openWriting(this, volume, flags)
   }

@@ -3,6 +3,7 @@
 import { SuperblockEdit } from '@cowherd/db'
 import { nativeCodecs } from '@cowherd/shim'
 import { openWritableStore, parseVolume } from '@cowherd/store'
+import { refuseMounted } from '../mounted/opening.ts'
 import type { Context } from './context.ts'
 
 /** Runs `change`, and writes what it changed. Throws DeviceError and VolumeError. */
@@ -11,6 +12,7 @@ export async function editSuperblocks(
   volume: string,
   change: (edit: SuperblockEdit) => void | Promise<void>,
 ): Promise<void> {
+  await refuseMounted(context, volume, { isExclusive: true })
   const devices = parseVolume(volume).map((path) => {
     const device = openWritableStore(path, { note: (text: string) => context.note(text) })
     context.closeLater(device)

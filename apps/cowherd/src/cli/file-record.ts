@@ -1,11 +1,11 @@
 /** What the commands tell of a file in JSON: the same fields everywhere. */
 
-import type { FileSystem, Inode, NodeRef } from '@cowherd/fs'
+import type { FileSystemReader, Inode, NodeRef } from '@cowherd/fs'
 import { hex } from './json.ts'
 import { modeText, typeText, utf8 } from './text.ts'
 
 /** Describes the file `ref` at `path`. */
-export function fileRecord(fs: FileSystem, path: Uint8Array, ref: Readonly<NodeRef>, inode: Inode): object {
+export function fileRecord(fs: FileSystemReader, path: Uint8Array, ref: Readonly<NodeRef>, inode: Inode): object {
   return {
     ...nameFields('path', path),
     type: typeText(inode.mode),

@@ -5,11 +5,11 @@
 
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
-import type { FileSystem } from '@cowherd/fs'
-import { ThreadRegistry } from '@cowherd/shim'
+import type { FileSystemReader } from '@cowherd/fs'
 import { parseVolume } from '@cowherd/store'
 import type { OrderedWorkOptions } from '../parallel/ordered-work.ts'
 import { Readers } from '../parallel/readers.ts'
+import { enterRegistry } from '../parallel/registry.ts'
 import type { TaskChoice, TaskName, Tasks } from '../parallel/task.ts'
 import type { Context } from './context.ts'
 import { openFileSystemOn, openVolume } from './opening.ts'
@@ -43,7 +43,7 @@ const THREADS_DEFAULT_MAX = 3
 
 /** A filesystem that is read by several threads. */
 export interface Reading {
-  readonly fs: FileSystem
+  readonly fs: FileSystemReader
   /** Where the volume's notes go. */
   readonly notes: { to: (text: string) => void }
   /** Absent where one thread does everything. */
@@ -97,13 +97,4 @@ export async function openReading(
     // who asks for threads gets them at once
     tuning: flags.threads === undefined ? tuning : { aloneMs: 0, ...tuning },
   }
-}
-
-let registry: ThreadRegistry | undefined
-
-/** There is one registry in a process. */
-function enterRegistry(): void {
-  if (registry !== undefined) return
-  registry = ThreadRegistry.create()
-  registry.enter()
 }

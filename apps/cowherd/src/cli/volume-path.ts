@@ -4,7 +4,7 @@
  */
 
 import { VolumeError } from '@cowherd/db'
-import type { FileSystem, NodeRef, ResolveOptions } from '@cowherd/fs'
+import type { FileSystemReader, NodeRef, ResolveOptions } from '@cowherd/fs'
 import { printable } from './text.ts'
 
 /** A file that was named on the command line. */
@@ -15,7 +15,7 @@ export interface NamedFile {
 }
 
 /** Finds what `text` names. Throws VolumeError (ENOENT, ENOTDIR, ELOOP ...) that says so. */
-export function findFile(fs: FileSystem, text: string, options: ResolveOptions = {}): NamedFile {
+export function findFile(fs: FileSystemReader, text: string, options: ResolveOptions = {}): NamedFile {
   const path = new TextEncoder().encode(text)
   const trimmed = trimSlashes(path)
   try {

@@ -5,12 +5,11 @@
 
 import * as db from '@cowherd/db'
 import { openWritableFileSystem, type WritableFileSystem } from '@cowherd/fs'
-import { nativeCodecs, type WritableBlockDevice } from '@cowherd/shim'
+import { fillWithRandom, nativeCodecs, type WritableBlockDevice } from '@cowherd/shim'
 import { openWritableStore, parseVolume } from '@cowherd/store'
 import type { Context } from './context.ts'
 import { EarlyWriting } from './early-writing.ts'
 import { opening, passphraseFor } from './opening.ts'
-import { fillWithRandom } from './random.ts'
 import { parseWritingOptions, type VolumeFlags } from './volume-options.ts'
 
 /** Bound of the node cache: as much as reading takes, and what is changed lies in it at several times its size. */

@@ -1,7 +1,7 @@
 /** `cowherd cat`: the content of files, to standard output. */
 
 import type { Command } from 'commander'
-import type { FileSystem } from '@cowherd/fs'
+import type { FileSystemReader } from '@cowherd/fs'
 import type { Context } from '../cli/context.ts'
 import { examples } from '../cli/help.ts'
 import { takesVolume, type VolumeFlags } from '../cli/volume-options.ts'
@@ -28,12 +28,16 @@ export function registerCat(program: Command, context: Context): void {
   examples(command, ['cowherd cat disk.img /etc/fstab', 'cowherd cat disk.img backup.tar | tar -t'], remark)
 }
 
-function writeFile(context: Context, fs: FileSystem, path: string, piece: Uint8Array): void {
+function writeFile(context: Context, fs: FileSystemReader, path: string, piece: Uint8Array): void {
   const file = findFile(fs, path)
   const open = fs.open(file.ref, pathText(file.path))
-  for (let offset = 0; offset < open.size;) {
-    const length = open.read(offset, piece)
-    context.out.write(piece.subarray(0, length))
-    offset += length
+  try {
+    for (let offset = 0; offset < open.size;) {
+      const length = open.read(offset, piece)
+      context.out.write(piece.subarray(0, length))
+      offset += length
+    }
+  } finally {
+    open.close()
   }
 }

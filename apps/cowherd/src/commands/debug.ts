@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { findMount, isFuse } from '@cowherd/fuse'
+import { findMount, isFuse, MountError, type MountEntry } from '@cowherd/fuse'
 import type { Inspection } from '@cowherd/mount'
 import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
@@ -24,7 +24,7 @@ export function registerDebug(program: Command, context: Context): void {
 }
 
 async function debug(context: Context, directory: string, json: boolean): Promise<void> {
-  const entry = findMount(directory)
+  const entry = mountOn(directory)
   if (entry === undefined || !isFuse(entry, 'cowherd'))
     throw new CommandError(ExitCode.incomplete, `${directory}: no volume is mounted there`)
   const peer = await reach(socketsOf(entry, context.env))
@@ -34,5 +34,14 @@ async function debug(context: Context, directory: string, json: boolean): Promis
     context.out.line(json ? jsonText(inspection, 2) : inspectionText(inspection, inspection.messages))
   } finally {
     peer.close()
+  }
+}
+
+function mountOn(directory: string): MountEntry | undefined {
+  try {
+    return findMount(directory)
+  } catch (error) {
+    if (!(error instanceof MountError)) throw error
+    throw new CommandError(ExitCode.incomplete, error.message, { cause: error })
   }
 }

@@ -9,6 +9,7 @@ import { nativeCodecs, type WritableBlockDevice } from '@cowherd/shim'
 import { openWritableStore, parseVolume } from '@cowherd/store'
 import type { Context } from '../cli/context.ts'
 import { editSuperblocks } from '../cli/editing.ts'
+import { refuseMounted } from '../mounted/opening.ts'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
 import { examples } from '../cli/help.ts'
 import { opening, passphraseFor } from '../cli/opening.ts'
@@ -125,6 +126,7 @@ async function openToChange(
   volume: string,
   passphraseFile: string | undefined,
 ): Promise<{ devices: WritableBlockDevice[]; options: ChangeOptions }> {
+  await refuseMounted(context, volume, { isExclusive: true })
   const devices = opening(() =>
     parseVolume(volume).map((path) => {
       const device = openWritableStore(path, { note: (text: string) => context.note(text) })

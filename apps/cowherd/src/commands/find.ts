@@ -1,7 +1,7 @@
 /** `cowherd find`: the paths of everything below a directory, chosen by name and type. */
 
 import type { Command } from 'commander'
-import { walk, type FileSystem } from '@cowherd/fs'
+import { walk, type FileSystemReader } from '@cowherd/fs'
 import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
 import { fileRecord } from '../cli/file-record.ts'
@@ -79,7 +79,7 @@ function wantedBy({ name, iname, type, maxdepth }: Flags): Wanted {
 
 const ROOT = Uint8Array.of(0x2f)
 
-function find(context: Context, fs: FileSystem, path: string, flags: Flags, wanted: Wanted): void {
+function find(context: Context, fs: FileSystemReader, path: string, flags: Flags, wanted: Wanted): void {
   const { out } = context
   const start = findFile(fs, path, { followLast: false })
   // paths begin as they were given, like those of find(1)

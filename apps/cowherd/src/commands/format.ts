@@ -1,11 +1,18 @@
 /** `cowherd format`: makes a new volume on image files or block devices. */
 
-import { randomFillSync } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { Option, type Command } from 'commander'
-import { makeVolume, OPTIONS, printSuperblock, readSuperblock, type OptionName } from '@cowherd/db'
+import {
+  makeVolume,
+  OPTIONS,
+  printSuperblock,
+  readSuperblock,
+  type NewVolumeOptions,
+  type OptionName,
+} from '@cowherd/db'
 import { addFirstKeys } from '@cowherd/fs'
-import { nativeCodecs } from '@cowherd/shim'
+import { fillWithRandom, nativeCodecs } from '@cowherd/shim'
+import { isPlain } from '../bulk/plain-volume.ts'
 import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
 import { examples } from '../cli/help.ts'
@@ -77,26 +84,33 @@ async function format(context: Context, words: readonly string[], flags: Flags):
   if (source !== undefined) refuseSource(source, flags.no_initialize === true)
   const passphrase = await newPassphrase(context, flags)
   const codecs = nativeCodecs()
-  const random = (bytes: Uint8Array): void => void randomFillSync(bytes)
   const strHash = wanted.options.strHash ?? OPTIONS.strHash.defaultValue
   const devices = wanted.devices.map((device) => openNewDevice(context, device, flags.force === true))
+  const paths = wanted.devices.map(({ path }) => path)
   const { devices: _devices, ...volume } = wanted
-  makeVolume(devices, {
-    ...volume,
-    codecs,
-    random,
-    nowNs: BigInt(Date.now()) * 1_000_000n,
+  const options: NewVolumeOptions = {
+    ...{ ...volume, codecs, random: fillWithRandom, nowNs: BigInt(Date.now()) * 1_000_000n },
     ...(flags.encrypted === true ? { encryption: { passphrase } } : {}),
-    ...(flags.no_initialize === true ? {} : { fill: (builder) => addFirstKeys(builder, { codecs, random, strHash }) }),
-  })
-  if (flags.quiet !== true) {
+    ...(flags.no_initialize === true
+      ? {}
+      : { fill: (builder) => addFirstKeys(builder, { codecs, random: fillWithRandom, strHash }) }),
+  }
+  const built = (): void => {
+    if (flags.quiet === true) return
     const superblock = readSuperblock(devices[0].device, codecs)
     context.out.write(printSuperblock(superblock, { device: '(reg file)', layout: false }))
     context.out.flush()
   }
+  if (source !== undefined && isPlain(devices, options)) {
+    const { makeFilledVolume } = await import('../bulk/filled-volume.ts')
+    await makeFilledVolume(context, devices, options, { source, paths, built })
+    return
+  }
+  makeVolume(devices, options)
+  built()
   if (source === undefined) return
   const { fillVolume } = await import('../writing/filling.ts')
-  await fillVolume(context, devices, { passphrase, source, paths: wanted.devices.map(({ path }) => path) })
+  await fillVolume(context, devices, { passphrase, source, paths })
 }
 
 /** Says before anything is written what can't be. */

@@ -2,7 +2,7 @@
 
 import { mkdirSync, statSync } from 'node:fs'
 import type { Command } from 'commander'
-import { walk, type FileSystem, type WalkEntry } from '@cowherd/fs'
+import { walk, type FileSystemReader, type WalkEntry } from '@cowherd/fs'
 import { loadNative } from '@cowherd/shim'
 import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode, Interrupted } from '../cli/exit-code.ts'
@@ -107,7 +107,7 @@ async function get(
 const SLASH = Buffer.from('/')
 
 /** A file named by `.` or `..` at the end is called what its directory calls it. */
-function properlyNamed(fs: FileSystem, file: NamedFile): NamedFile {
+function properlyNamed(fs: FileSystemReader, file: NamedFile): NamedFile {
   const name = new TextDecoder().decode(baseName(file.path))
   if (name !== '.' && name !== '..') return file
   const path = fs.pathOf(file.ref)
@@ -131,7 +131,7 @@ function makeDirectory(path: string): boolean {
 }
 
 /** How much there is to copy, for the progress bar. */
-function sizeOf(fs: FileSystem, files: readonly NamedFile[]): number {
+function sizeOf(fs: FileSystemReader, files: readonly NamedFile[]): number {
   let size = 0
   for (const { ref } of files) {
     const visit = ({ inode }: WalkEntry): void => void (size += progressShare(inode))

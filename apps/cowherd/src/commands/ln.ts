@@ -1,7 +1,7 @@
 /** `cowherd ln`: gives a file of a volume another name, or makes a symbolic link. */
 
 import type { Command } from 'commander'
-import { NodeRef, type WritableFileSystem } from '@cowherd/fs'
+import { NodeRef } from '@cowherd/fs'
 import type { Context } from '../cli/context.ts'
 import { examples } from '../cli/help.ts'
 import { takesVolumeToWrite, type VolumeFlags } from '../cli/volume-options.ts'
@@ -9,6 +9,7 @@ import { baseName, pathText } from '../cli/volume-path.ts'
 import { thisUser } from '../writing/caller.ts'
 import { changeFailure } from '../writing/failure.ts'
 import { findDestination, findPlace, lookAt, placeIn, type Place } from '../writing/place.ts'
+import type { WritableFiles } from '../writing/writable-files.ts'
 
 interface Flags extends VolumeFlags {
   readonly symbolic?: boolean
@@ -48,7 +49,7 @@ async function ln(context: Context, volume: string, target: string, path: string
 /** Removes what is there, if that is wanted. Returns whether the link can be made. */
 function makeWay(
   context: Context,
-  fs: WritableFileSystem,
+  fs: WritableFiles,
   place: Place,
   target: NodeRef | undefined,
   { force }: Flags,

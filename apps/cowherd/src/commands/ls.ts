@@ -1,7 +1,7 @@
 /** `cowherd ls`: what is in a directory. Every name is shown, those with a dot too; sorted by their bytes. */
 
 import type { Command } from 'commander'
-import { NodeRef, walk, type FileSystem, type Inode } from '@cowherd/fs'
+import { NodeRef, walk, type FileSystemReader, type Inode } from '@cowherd/fs'
 import type { Context } from '../cli/context.ts'
 import { fileRecord } from '../cli/file-record.ts'
 import { examples } from '../cli/help.ts'
@@ -31,7 +31,7 @@ export function registerLs(program: Command, context: Context): void {
   examples(command, ['cowherd ls -l disk.img /home', 'cowherd ls -lR /dev/sdb1:/dev/sdc1'])
 }
 
-function list(context: Context, fs: FileSystem, paths: readonly string[], flags: Flags): void {
+function list(context: Context, fs: FileSystemReader, paths: readonly string[], flags: Flags): void {
   const json = flags.json === true ? new JsonArray(context.out) : undefined
   const rows =
     json !== undefined ? new JsonRows(fs, json) : flags.long ? new LongRows(context, fs) : new NameRows(context)
@@ -76,7 +76,7 @@ function list(context: Context, fs: FileSystem, paths: readonly string[], flags:
 }
 
 /** Adds a row for everything in a directory. Returns the directories among it. */
-function listDirectory(context: Context, fs: FileSystem, directory: NamedFile, rows: Rows): NamedFile[] {
+function listDirectory(context: Context, fs: FileSystemReader, directory: NamedFile, rows: Rows): NamedFile[] {
   const below: NamedFile[] = []
   try {
     walk(
@@ -112,10 +112,10 @@ interface Rows {
 }
 
 class JsonRows implements Rows {
-  readonly #fs: FileSystem
+  readonly #fs: FileSystemReader
   readonly #array: JsonArray
 
-  constructor(fs: FileSystem, array: JsonArray) {
+  constructor(fs: FileSystemReader, array: JsonArray) {
     this.#fs = fs
     this.#array = array
   }
@@ -157,10 +157,10 @@ interface LongRow {
 /** The columns of `ls -l`: mode, links, owner, group, size or device, time, name, target. */
 class LongRows implements Rows {
   readonly #context: Context
-  readonly #fs: FileSystem
+  readonly #fs: FileSystemReader
   #rows: LongRow[] = []
 
-  constructor(context: Context, fs: FileSystem) {
+  constructor(context: Context, fs: FileSystemReader) {
     this.#context = context
     this.#fs = fs
   }

@@ -9,7 +9,7 @@
  */
 
 import type { Command } from 'commander'
-import { FileType, TreeWalk, type FileSystem, type Inode, type NodeRef } from '@cowherd/fs'
+import { FileType, TreeWalk, type FileSystemReader, type Inode, type NodeRef } from '@cowherd/fs'
 import type { Context } from '../cli/context.ts'
 import { examples } from '../cli/help.ts'
 import { Interruption } from '../cli/interruption.ts'
@@ -75,7 +75,7 @@ export interface ManifestReport {
 
 /** Writes the manifest of the tree at `start`. `work` reads the files; one thread if absent. */
 export async function writeManifest(
-  fs: FileSystem,
+  fs: FileSystemReader,
   report: ManifestReport,
   start: Readonly<NodeRef> = fs.root,
   work: DigestWork = new OrderedWork({ ...ALONE, task: new DigestTask(fs), fail: report.fail }),

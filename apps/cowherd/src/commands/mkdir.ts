@@ -2,7 +2,7 @@
 
 import { Option, type Command } from 'commander'
 import { VolumeError } from '@cowherd/db'
-import { NodeRef, type Caller, type WritableFileSystem } from '@cowherd/fs'
+import { NodeRef, type Caller } from '@cowherd/fs'
 import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
 import { examples } from '../cli/help.ts'
@@ -10,6 +10,7 @@ import { takesVolumeToWrite, type VolumeFlags } from '../cli/volume-options.ts'
 import { thisUser } from '../writing/caller.ts'
 import { changeFailure } from '../writing/failure.ts'
 import { isDots, newPlace } from '../writing/place.ts'
+import type { WritableFiles } from '../writing/writable-files.ts'
 
 interface Flags extends VolumeFlags {
   readonly parents?: boolean
@@ -39,13 +40,13 @@ async function mkdir(context: Context, volume: string, paths: readonly string[],
   }
 }
 
-function makeDirectory(fs: WritableFileSystem, path: string): NodeRef {
+function makeDirectory(fs: WritableFiles, path: string): NodeRef {
   const { directory, name } = newPlace(fs, path)
   return make(fs, directory, name, thisUser())
 }
 
 /** Makes all directories on the way. Returns the last one, if that wasn't there. Throws VolumeError. */
-function makeWay(fs: WritableFileSystem, path: string): NodeRef | undefined {
+function makeWay(fs: WritableFiles, path: string): NodeRef | undefined {
   const caller = thisUser()
   // who makes the way must be able to go on with it, whatever the umask says
   const passable = { ...caller, umask: caller.umask & ~0o300 }
@@ -72,7 +73,7 @@ function makeWay(fs: WritableFileSystem, path: string): NodeRef | undefined {
   return made
 }
 
-function make(fs: WritableFileSystem, directory: NodeRef, name: Uint8Array, caller: Caller): NodeRef {
+function make(fs: WritableFiles, directory: NodeRef, name: Uint8Array, caller: Caller): NodeRef {
   const ref = new NodeRef()
   fs.mkdir(directory, name, MODE, caller, ref, fs.newInode())
   return ref

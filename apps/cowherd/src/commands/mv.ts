@@ -2,7 +2,6 @@
 
 import type { Command } from 'commander'
 import { VolumeError } from '@cowherd/db'
-import type { WritableFileSystem } from '@cowherd/fs'
 import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
 import { examples } from '../cli/help.ts'
@@ -10,6 +9,7 @@ import { takesVolumeToWrite, type VolumeFlags } from '../cli/volume-options.ts'
 import { pathText } from '../cli/volume-path.ts'
 import { changeFailure } from '../writing/failure.ts'
 import { destinationText, findDestination, findPlace, placeIn, type Destination } from '../writing/place.ts'
+import type { WritableFiles } from '../writing/writable-files.ts'
 
 interface Flags extends VolumeFlags {
   readonly force?: boolean
@@ -54,7 +54,7 @@ async function mv(context: Context, volume: string, paths: readonly string[], to
   }
 }
 
-function destinationOf(fs: WritableFileSystem, to: string): Destination {
+function destinationOf(fs: WritableFiles, to: string): Destination {
   try {
     return findDestination(fs, to)
   } catch (error) {

@@ -1,7 +1,7 @@
 /** `cowherd put`: copies local files and trees into a volume. */
 
 import type { Command } from 'commander'
-import { NodeRef, type WritableFileSystem } from '@cowherd/fs'
+import { NodeRef } from '@cowherd/fs'
 import { parseVolume } from '@cowherd/store'
 import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode, Interrupted } from '../cli/exit-code.ts'
@@ -12,6 +12,7 @@ import { copyIn } from '../writing/copying-in.ts'
 import { changeFailure } from '../writing/failure.ts'
 import { destinationText, findDestination, isDots, lookAt, placeIn, type Destination } from '../writing/place.ts'
 import { putStream } from '../writing/stream-put.ts'
+import type { WritableFiles } from '../writing/writable-files.ts'
 
 interface Flags extends VolumeFlags {
   readonly archive?: boolean
@@ -77,7 +78,7 @@ async function put(
 
 async function putTrees(
   context: Context,
-  fs: WritableFileSystem,
+  fs: WritableFiles,
   sources: readonly string[],
   destination: Destination,
   { volume, flags }: { readonly volume: string; readonly flags: Flags },
@@ -97,12 +98,7 @@ async function putTrees(
   })
 }
 
-async function putInput(
-  context: Context,
-  fs: WritableFileSystem,
-  destination: Destination,
-  flags: Flags,
-): Promise<void> {
+async function putInput(context: Context, fs: WritableFiles, destination: Destination, flags: Flags): Promise<void> {
   const text = destinationText(destination)
   if (destination.into !== undefined) {
     throw new CommandError(ExitCode.incomplete, `${text}: is a directory: what comes from standard input needs a name`)
@@ -124,7 +120,7 @@ async function putInput(
 }
 
 /** Where the copies go. Several need a directory, which is made. */
-function destinationOf(fs: WritableFileSystem, path: string, isSeveral: boolean): Destination {
+function destinationOf(fs: WritableFiles, path: string, isSeveral: boolean): Destination {
   try {
     const destination = findDestination(fs, path)
     if (!isSeveral || destination.into !== undefined) return destination

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander'
 import { BtreeId, bpos, KEY_POS_AT, type Volume } from '@cowherd/db'
-import type { FileSystem, Inode } from '@cowherd/fs'
+import type { FileSystem, FileSystemReader, Inode } from '@cowherd/fs'
 import type { Context } from '../cli/context.ts'
 import { fileRecord, nameFields } from '../cli/file-record.ts'
 import { examples } from '../cli/help.ts'
@@ -23,14 +23,13 @@ export function registerStat(program: Command, context: Context): void {
     .option('--extents', 'with the keys that say where the data is')
     .option('--json', 'print as JSON: an array, one element a path')
     .action(async (volume: string, paths: string[], flags: Flags) => {
-      const opened = await context.openVolume(volume, flags)
-      const { openFileSystem } = await import('@cowherd/fs')
-      const fs = openFileSystem(opened)
+      const forExtents = flags.extents === true ? await openForExtents(context, volume, flags) : undefined
+      const fs = forExtents?.fs ?? (await context.openFileSystem(volume, flags))
       const records: object[] = []
       for (const path of paths) {
         try {
           const file = findFile(fs, path, { followLast: false })
-          const details = detailsOf(fs, opened, file, flags.extents === true)
+          const details = detailsOf(fs, file, forExtents)
           if (flags.json === true) records.push(jsonRecord(fs, details))
           else for (const line of lines(fs, details)) context.out.line(line)
         } catch (error) {
@@ -40,6 +39,18 @@ export function registerStat(program: Command, context: Context): void {
       if (flags.json === true) context.out.line(jsonText(records, 2))
     })
   examples(command, ['cowherd stat disk.img /etc/passwd', 'cowherd stat --extents --json disk.img /var/lib/db'])
+}
+
+/** The keys are looked at in the volume itself, which a mount would not show. */
+interface ForExtents {
+  readonly volume: Volume
+  readonly fs: FileSystem
+}
+
+async function openForExtents(context: Context, volume: string, flags: VolumeFlags): Promise<ForExtents> {
+  const opened = await context.openVolume(volume, flags)
+  const { openFileSystem } = await import('@cowherd/fs')
+  return { volume: opened, fs: openFileSystem(opened) }
 }
 
 interface Details {
@@ -58,16 +69,16 @@ interface ExtentRow {
   readonly value: string
 }
 
-function detailsOf(fs: FileSystem, volume: Volume, file: NamedFile, withExtents: boolean): Details {
+function detailsOf(fs: FileSystemReader, file: NamedFile, forExtents: ForExtents | undefined): Details {
   const inode = fs.newInode()
   fs.getattr(file.ref, inode)
   const options: { name: string; value: string }[] = []
   fs.forEachOptionAttribute(file.ref, (name, value) => options.push({ name, value }))
-  const extents = withExtents ? extentRows(fs, volume, file) : undefined
+  const extents = forExtents === undefined ? undefined : extentRows(forExtents, file)
   return { file, inode, xattrs: fs.listAttributes(file.ref), options, extents }
 }
 
-function extentRows(fs: FileSystem, volume: Volume, { ref }: NamedFile): ExtentRow[] {
+function extentRows({ fs, volume }: ForExtents, { ref }: NamedFile): ExtentRow[] {
   const subvolume = fs.listSubvolumes().find(({ id }) => id === ref.subvolume)
   if (subvolume === undefined) return []
   const rows: ExtentRow[] = []
@@ -87,28 +98,28 @@ function extentRows(fs: FileSystem, volume: Volume, { ref }: NamedFile): ExtentR
   return rows
 }
 
-function jsonRecord(fs: FileSystem, { file, inode, xattrs, options, extents }: Details): object {
+function jsonRecord(fs: FileSystemReader, { file, inode, xattrs, options, extents }: Details): object {
   return {
     ...fileRecord(fs, file.path, file.ref, inode),
-    generation: inode.generation,
-    flags: inode.flags,
+    ...(isFromVolume(inode) ? { generation: inode.generation, flags: inode.flags } : {}),
     xattrs: xattrs.map(({ name, value }) => ({ ...nameFields('name', name), value })),
     options: Object.fromEntries(options.map(({ name, value }) => [name, value])),
     ...(extents === undefined ? {} : { extents }),
   }
 }
 
-function lines(fs: FileSystem, { file, inode, xattrs, options, extents }: Details): string[] {
+function lines(fs: FileSystemReader, { file, inode, xattrs, options, extents }: Details): string[] {
   const { ref, path } = file
   const target = inode.isSymlink ? ` -> ${printable(fs.readlink(ref))}` : ''
   const device = inode.isDevice ? `  device ${inode.deviceMajor}:${inode.deviceMinor}` : ''
   const { mode, size, sectors, uid, gid, linkCount } = inode
+  const snapshot = isFromVolume(inode) ? `  snapshot: ${inode.snapshot}` : ''
   const large = size >= 1024 ? ` (${sizeText(size)})` : ''
   return [
     `  file: ${pathText(path)}${target}`,
     `  type: ${typeText(mode)}${device}`,
     `  size: ${size}${large}  blocks: ${sectors}`,
-    ` inode: ${inode.number}  subvolume: ${ref.subvolume}  snapshot: ${inode.snapshot}  links: ${linkCount}`,
+    ` inode: ${inode.number}  subvolume: ${ref.subvolume}${snapshot}  links: ${linkCount}`,
     `  mode: ${(mode & 0o7777).toString(8).padStart(4, '0')} (${modeText(mode)})  uid: ${uid}  gid: ${gid}`,
     `access: ${nanosecondText(inode.atimeSeconds, inode.atimeNanoseconds)}`,
     `modify: ${nanosecondText(inode.mtimeSeconds, inode.mtimeNanoseconds)}`,
@@ -120,6 +131,11 @@ function lines(fs: FileSystem, { file, inode, xattrs, options, extents }: Detail
       `extent: ${offset}..${offset + length} ${type} ${printable(value)}`.trimEnd(),
     ),
   ]
+}
+
+/** Otherwise a mount has shown it, which tells nothing of snapshots and flags; on a volume no inode has the snapshot 0. */
+function isFromVolume({ snapshot }: Inode): boolean {
+  return snapshot !== 0
 }
 
 /** An attribute's value: an ACL in words, text in quotes, anything else in hex. */

@@ -1,7 +1,7 @@
 /** `cowherd tar`: a tree as a tar archive, to standard output. */
 
 import type { Command } from 'commander'
-import { FileType, walk, type FileSystem, type Inode, type OpenFile, type WalkEntry } from '@cowherd/fs'
+import { FileType, walk, type FileSystemReader, type Inode, type DataReader, type WalkEntry } from '@cowherd/fs'
 import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
 import { examples } from '../cli/help.ts'
@@ -42,13 +42,13 @@ const DOT = Uint8Array.of(0x2e)
 
 class Archiver {
   readonly #context: Context
-  readonly #fs: FileSystem
+  readonly #fs: FileSystemReader
   readonly #tar: TarWriter
   readonly #piece = new Uint8Array(PIECE_BYTES)
   /** Paths of files with several names, where the archive has the first. */
   readonly #links = new LinkTable()
 
-  constructor(context: Context, fs: FileSystem) {
+  constructor(context: Context, fs: FileSystemReader) {
     this.#context = context
     this.#fs = fs
     this.#tar = new TarWriter((bytes) => context.out.write(bytes))
@@ -111,7 +111,7 @@ class Archiver {
     file.close()
   }
 
-  #copy(file: OpenFile, { offset, length }: Segment, path: Uint8Array): void {
+  #copy(file: DataReader, { offset, length }: Segment, path: Uint8Array): void {
     let isLost = false
     for (let at = offset, end = offset + length; at < end;) {
       const piece = this.#piece.subarray(0, Math.min(PIECE_BYTES, end - at))
@@ -147,7 +147,7 @@ function common(inode: Inode, path: Uint8Array): Omit<TarEntry, 'type'> {
 }
 
 /** Where a file has data, in whole sectors but for the end of the file. */
-function dataSegments(file: OpenFile): Segment[] {
+function dataSegments(file: DataReader): Segment[] {
   const segments: Segment[] = []
   const range = { start: 0, end: 0 }
   for (let at = 0; at < file.size && file.nextData(at, range); at = range.end) {

@@ -6,12 +6,12 @@ import { CommandError, ExitCode, Interrupted } from '../cli/exit-code.ts'
 import { examples } from '../cli/help.ts'
 import { takesVolumeToWrite, type VolumeFlags } from '../cli/volume-options.ts'
 import { findFile, pathText, type NamedFile } from '../cli/volume-path.ts'
-import type { WritableFileSystem } from '@cowherd/fs'
 import { localIds } from '../tar/local-ids.ts'
 import { TarReader } from '../tar/tar-reader.ts'
 import { TarError } from '../tar/tar-source.ts'
 import { Unpacker } from '../tar/unpacker.ts'
 import { changeFailure } from '../writing/failure.ts'
+import type { WritableFiles } from '../writing/writable-files.ts'
 
 interface Flags extends VolumeFlags {
   readonly archive?: boolean
@@ -80,7 +80,7 @@ async function untar(context: Context, volume: string, path: string, flags: Flag
   }
 }
 
-function directoryAt(fs: WritableFileSystem, path: string): NamedFile {
+function directoryAt(fs: WritableFiles, path: string): NamedFile {
   const inode = fs.newInode()
   try {
     const file = findFile(fs, path)

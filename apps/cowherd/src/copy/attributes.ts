@@ -7,7 +7,7 @@
  */
 
 import { chownSync, chmodSync, fchmodSync, fchownSync, futimesSync, lchownSync, lutimesSync, utimesSync } from 'node:fs'
-import type { FileSystem, Inode, NodeRef } from '@cowherd/fs'
+import type { FileSystemReader, Inode, NodeRef } from '@cowherd/fs'
 import type { Native } from '@cowherd/shim'
 import { utf8 } from '../cli/text.ts'
 import { attributeKind, type Losses } from './unkept.ts'
@@ -19,19 +19,19 @@ export interface Original {
   readonly path: Uint8Array
 }
 
-type Attribute = ReturnType<FileSystem['listAttributes']>[number]
+type Attribute = ReturnType<FileSystemReader['listAttributes']>[number]
 
 const SET_ID = 0o6000
 
 export class AttributeCopier {
-  readonly #fs: FileSystem
+  readonly #fs: FileSystemReader
   readonly #native: Native | undefined
   readonly #unkept: Losses
   readonly #uid = process.geteuid?.() ?? -1
   readonly #gid = process.getegid?.() ?? -1
   readonly #groups = new Set(process.getgroups?.() ?? [])
 
-  constructor(fs: FileSystem, native: Native | undefined, unkept: Losses) {
+  constructor(fs: FileSystemReader, native: Native | undefined, unkept: Losses) {
     this.#fs = fs
     this.#native = native
     this.#unkept = unkept

@@ -5,13 +5,13 @@
 
 import { ftruncateSync, writeSync } from 'node:fs'
 import { VolumeError } from '@cowherd/db'
-import type { ByteRange, OpenFile } from '@cowherd/fs'
+import type { ByteRange, DataReader } from '@cowherd/fs'
 
 /** Damage is stepped over in units of this size. */
 const BLOCK_BYTES = 4096
 
 export class FileCopy {
-  readonly #from: OpenFile
+  readonly #from: DataReader
   readonly #fd: number
   readonly #buffer: Uint8Array
   /** Where the part ends. */
@@ -25,7 +25,7 @@ export class FileCopy {
 
   /** Copies from `from` to the same place in the file open as `fd`, which is empty there; `buffer` is the size of a piece. */
   constructor(
-    from: OpenFile,
+    from: DataReader,
     { fd, start, end }: { readonly fd: number; readonly start: number; readonly end: number },
     buffer: Uint8Array,
     { hasHoles }: { hasHoles: boolean },

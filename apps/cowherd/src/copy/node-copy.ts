@@ -5,7 +5,7 @@
 
 import { closeSync, constants, openSync, symlinkSync, unlinkSync } from 'node:fs'
 import { VolumeError } from '@cowherd/db'
-import { FileType, type FileSystem, type OpenFile } from '@cowherd/fs'
+import { FileType, type FileSystemReader, type DataReader } from '@cowherd/fs'
 import { NativeError, type Native } from '@cowherd/shim'
 import { sizeText } from '../cli/text.ts'
 import { failureText, pathText } from '../cli/volume-path.ts'
@@ -42,11 +42,11 @@ const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (cons
 
 export class NodeCopier {
   readonly attributes: AttributeCopier
-  readonly #fs: FileSystem
+  readonly #fs: FileSystemReader
   readonly #options: NodeCopyOptions
   readonly #buffer = new Uint8Array(PIECE_BYTES)
 
-  constructor(fs: FileSystem, options: NodeCopyOptions) {
+  constructor(fs: FileSystemReader, options: NodeCopyOptions) {
     this.#fs = fs
     this.#options = options
     this.attributes = new AttributeCopier(fs, options.native, options.unkept)
@@ -134,7 +134,7 @@ export class NodeCopier {
     }
   }
 
-  *#copyData({ inode, path }: Original, open: OpenFile, part: Part): Generator<undefined, LostStretch[], undefined> {
+  *#copyData({ inode, path }: Original, open: DataReader, part: Part): Generator<undefined, LostStretch[], undefined> {
     const allocated = inode.sectors * 512
     const hasHoles = allocated < open.size && (allocated === 0 || open.size > BLOCK_BYTES)
     const copy = new FileCopy(open, part, this.#buffer, { hasHoles })

@@ -10,7 +10,7 @@
  */
 
 import { closeSync, linkSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs'
-import { NodeRef, TreeWalk, type FileSystem, type Inode, type WalkEntry } from '@cowherd/fs'
+import { NodeRef, TreeWalk, type FileSystemReader, type Inode, type WalkEntry } from '@cowherd/fs'
 import type { Native } from '@cowherd/shim'
 import type { Interruption } from '../cli/interruption.ts'
 import type { Progress } from '../cli/progress.ts'
@@ -65,7 +65,7 @@ interface Unfinished {
 export class TreeCopy {
   readonly unkept = new Unkept()
   readonly work: CopyWork
-  readonly #fs: FileSystem
+  readonly #fs: FileSystemReader
   readonly #options: CopyOptions
   readonly #task: CopyTask
   /** Where the first name of a file with several was copied to. */
@@ -77,7 +77,7 @@ export class TreeCopy {
   #levels: Level[] = []
   #lastTarget: Buffer = Buffer.alloc(0)
 
-  constructor(fs: FileSystem, options: CopyOptions) {
+  constructor(fs: FileSystemReader, options: CopyOptions) {
     this.#fs = fs
     this.#options = options
     this.#inode = fs.newInode()

@@ -22,10 +22,10 @@ export function ownSocket(entry: MountEntry, env: Readonly<Record<string, string
   if (folder === undefined) return undefined
   for (const name of readdirSync(folder)) {
     const socket = SOCKET.exec(name)
-    const isLeft = socket !== null && (socket[1] === deviceOf(entry) || !isRunning(Number(socket[2])))
+    const isLeft = socket !== null && (socket[1] === nameOfDevice(entry) || !isRunning(Number(socket[2])))
     if (isLeft) removeSocket(join(folder, name))
   }
-  return join(folder, `mount-${deviceOf(entry)}-${process.pid}.sock`)
+  return join(folder, `mount-${nameOfDevice(entry)}-${process.pid}.sock`)
 }
 
 /** Where the socket of anyone's mount may be. Folders that others than its owner could have made are passed over. */
@@ -36,7 +36,21 @@ export function socketsOf(entry: MountEntry, env: Readonly<Record<string, string
   return foldersOf(uid, env)
     .filter((folder) => isOurs(folder, uid, false))
     .flatMap((folder) => namesIn(folder).map((name) => join(folder, name)))
-    .filter((path) => SOCKET.exec(basename(path))?.[1] === deviceOf(entry))
+    .filter((path) => deviceOfSocket(path) === nameOfDevice(entry))
+}
+
+/** The sockets of all mounts of this user. */
+export function socketsOfAll(env: Readonly<Record<string, string | undefined>>): string[] {
+  const uid = process.geteuid?.() ?? 0
+  return foldersOf(uid, env)
+    .filter((folder) => isOurs(folder, uid, false))
+    .flatMap((folder) => namesIn(folder).map((name) => join(folder, name)))
+    .filter((path) => isRunning(Number(SOCKET.exec(basename(path))?.[2])))
+}
+
+/** The device number in the name of a socket. */
+export function deviceOfSocket(path: string): string {
+  return SOCKET.exec(basename(path))?.[1] ?? ''
 }
 
 /** Removes a socket; it may be gone. */
@@ -60,7 +74,8 @@ export function isRunning(pid: number): boolean {
 
 const SOCKET = /^mount-(\d+-\d+)-(\d+)\.sock$/
 
-function deviceOf({ major, minor }: MountEntry): string {
+/** A mount's device number, as the names of sockets have it. */
+export function nameOfDevice({ major, minor }: MountEntry): string {
   return `${major}-${minor}`
 }
 

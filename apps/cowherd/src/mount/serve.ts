@@ -16,6 +16,7 @@ import { listen } from './control.ts'
 import { inspectionText } from './inspection-text.ts'
 import type { MountMessages } from './messages.ts'
 import { ownSocket, removeSocket } from './run-folder.ts'
+import { deviceIdentity, VOLUME, type VolumeMount } from './volume-mount.ts'
 
 export interface ServeOptions {
   readonly mount: Omit<MountVolumeOptions, 'note' | 'mounting'>
@@ -44,7 +45,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   const off = guard(mounted, messages, removeOwn)
   signals.release() // not before: one that Node has caught and not told yet would find nobody, and be lost
   signals.raise()
-  const control = socket === undefined ? undefined : await openControl(socket, mounted, messages)
+  const control = socket === undefined ? undefined : await openControl(socket, mounted, options)
   try {
     options.ready?.(mounted)
     await mounted.ended
@@ -105,11 +106,23 @@ function failure(error: unknown): unknown {
 /** Errors of Node and of the language: not of a volume. */
 const OURS: ReadonlySet<string> = new Set(['Error', 'TypeError', 'RangeError', 'ReferenceError', 'SyntaxError'])
 
-async function openControl(path: string, mounted: MountedVolume, messages: MountMessages): Promise<Server | undefined> {
+async function openControl(
+  path: string,
+  mounted: MountedVolume,
+  { mount: { volume, directory }, messages }: ServeOptions,
+): Promise<Server | undefined> {
+  const { devices, subvolume } = volume
+  const shown: VolumeMount = {
+    directory,
+    isWritable: mounted.isWritable,
+    subvolume: subvolume === undefined ? undefined : String(subvolume),
+    devices: devices.flatMap((device) => deviceIdentity(device) ?? []),
+  }
   try {
-    return await listen(path, (question) =>
-      question === 'inspect' ? { ...mounted.inspect(), messages: messages.kept } : undefined,
-    )
+    return await listen(path, (question) => {
+      if (question === 'inspect') return { ...mounted.inspect(), messages: messages.kept }
+      return question === VOLUME ? shown : undefined
+    })
   } catch (error) {
     messages.note(`the mount can't be inspected: ${error instanceof Error ? error.message : String(error)}`)
     return undefined

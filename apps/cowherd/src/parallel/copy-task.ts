@@ -3,7 +3,7 @@
  * byte.
  */
 
-import type { FileSystem, Inode } from '@cowherd/fs'
+import type { FileSystemReader, Inode } from '@cowherd/fs'
 import { NodeRef } from '@cowherd/fs'
 import type { Native } from '@cowherd/shim'
 import { pathText } from '../cli/volume-path.ts'
@@ -37,13 +37,13 @@ const NOTHING: readonly never[] = []
 
 export class CopyTask implements Task<CopyItem, CopyResult> {
   readonly copier: NodeCopier
-  private readonly fs: FileSystem
+  private readonly fs: FileSystemReader
   /** What could not be kept, of what was done since it was last taken. */
   readonly losses = new LossList()
   private readonly ref = new NodeRef()
   private readonly inode: Inode
 
-  constructor(fs: FileSystem, options: { readonly force: boolean; readonly native: Native | undefined }) {
+  constructor(fs: FileSystemReader, options: { readonly force: boolean; readonly native: Native | undefined }) {
     this.fs = fs
     this.inode = fs.newInode()
     this.copier = new NodeCopier(fs, { ...options, unkept: this.losses })

@@ -5,7 +5,7 @@
 
 import { createHash, hash as hashOf } from 'node:crypto'
 import { VolumeError } from '@cowherd/db'
-import { NodeRef, type FileSystem, type OpenFile } from '@cowherd/fs'
+import { NodeRef, type FileSystemReader, type DataReader } from '@cowherd/fs'
 import type { Task } from './task.ts'
 
 /** A file: the letter that a manifest has for its type (`f`, `d`, `l` ...), and its path as a manifest has it, empty for the start. */
@@ -17,11 +17,11 @@ export type DigestResult = readonly [content: string, attributes: string]
 const PIECE_BYTES = 1 << 20
 
 export class DigestTask implements Task<DigestItem, DigestResult> {
-  private readonly fs: FileSystem
+  private readonly fs: FileSystemReader
   private readonly ref = new NodeRef()
   private readonly buffer = new Uint8Array(PIECE_BYTES)
 
-  constructor(fs: FileSystem) {
+  constructor(fs: FileSystemReader) {
     this.fs = fs
   }
 
@@ -49,7 +49,7 @@ export class DigestTask implements Task<DigestItem, DigestResult> {
   /** Most files fit into the buffer: a hash that is fed in pieces leaves memory behind, which waits for the garbage collector. */
   private *hashOfContent(ref: NodeRef, name: string): Generator<undefined, string, undefined> {
     const { buffer } = this
-    const file: OpenFile = this.fs.open(ref, name)
+    const file: DataReader = this.fs.open(ref, name)
     let digest: string
     if (file.size <= buffer.length) {
       digest = hashOf('sha256', buffer.subarray(0, file.readFully(0, buffer)))

@@ -3,7 +3,7 @@
  * it says all that is needed: items and results are posted, so they are plain data.
  */
 
-import type { FileSystem } from '@cowherd/fs'
+import type { FileSystemReader } from '@cowherd/fs'
 import type { CopyItem, CopyResult } from './copy-task.ts'
 import type { DigestItem, DigestResult } from './digest-task.ts'
 import type { Said } from './messages.ts'
@@ -46,7 +46,7 @@ export type TaskChoice = {
 }[TaskName]
 
 /** Makes the task over this thread's view of the filesystem. */
-export async function makeTask(choice: TaskChoice, fs: FileSystem): Promise<Task<never, unknown>> {
+export async function makeTask(choice: TaskChoice, fs: FileSystemReader): Promise<Task<never, unknown>> {
   if (choice.name === 'digest') return new (await import('./digest-task.ts')).DigestTask(fs)
   const { CopyTask } = await import('./copy-task.ts')
   const { loadNative } = await import('@cowherd/shim')

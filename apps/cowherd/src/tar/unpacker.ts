@@ -9,7 +9,7 @@
 
 import { VolumeError } from '@cowherd/db'
 import type { NodeRef } from '@cowherd/fs'
-import { FileType, type Attribute, type Inode, type Time, type WritableFileSystem } from '@cowherd/fs'
+import { FileType, type Attribute, type Inode, type Time } from '@cowherd/fs'
 import type { Interruption } from '../cli/interruption.ts'
 import { joinPaths, pathText } from '../cli/volume-path.ts'
 import { Unkept } from '../copy/unkept.ts'
@@ -22,6 +22,7 @@ import { SmallFiles } from '../writing/small-files.ts'
 import { parseAclText, type IdOf } from './acl-text.ts'
 import type { ReadEntry, TarReader } from './tar-reader.ts'
 import type { TarType } from './tar-writer.ts'
+import type { WritableFiles } from '../writing/writable-files.ts'
 
 export interface UnpackOptions {
   /** Replace what exists. */
@@ -59,7 +60,7 @@ interface Level {
 
 export class Unpacker {
   readonly unkept = new Unkept()
-  private readonly fs: WritableFileSystem
+  private readonly fs: WritableFiles
   private readonly tar: TarReader
   private readonly options: UnpackOptions
   private readonly newFiles: NewFiles
@@ -73,7 +74,7 @@ export class Unpacker {
   private unfinished: Place | undefined
 
   /** `path` is that of `into`. Throws VolumeError. */
-  constructor(fs: WritableFileSystem, tar: TarReader, into: NodeRef, path: Uint8Array, options: UnpackOptions) {
+  constructor(fs: WritableFiles, tar: TarReader, into: NodeRef, path: Uint8Array, options: UnpackOptions) {
     this.fs = fs
     this.tar = tar
     this.options = options

@@ -1,10 +1,12 @@
-/** What a volume says to what it is asked to change: errors in words, and those after which nothing more can be done. */
+/** What a volume says to what it is asked to change, and the local filesystem to what is read of it: errors in words, and those after which nothing more can be done. */
 
 import { VolumeError } from '@cowherd/db'
-import type { WritableFileSystem } from '@cowherd/fs'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
+import { printable } from '../cli/text.ts'
 import { pathText } from '../cli/volume-path.ts'
+import { codeOf } from '../copy/destination.ts'
 import type { Place } from './place.ts'
+import type { WritableFiles } from './writable-files.ts'
 
 /** Everything else would fail too. */
 const HOPELESS: ReadonlySet<string> = new Set(['ENOSPC', 'EROFS'])
@@ -28,7 +30,7 @@ function reasonOf({ code, message, where }: VolumeError): string {
 
 /** Removes a file that is not whole. If that fails too, it is told. */
 export function removeUnfinished(
-  fs: WritableFileSystem,
+  fs: WritableFiles,
   { directory, name, path }: Place,
   note: (text: string) => void,
 ): void {
@@ -38,4 +40,24 @@ export function removeUnfinished(
     if (!(error instanceof VolumeError)) throw error
     note(`${pathText(path)}: not whole, and can't be removed: ${reasonOf(error)}`)
   }
+}
+
+/** What the local filesystem said of a file. Throws what is none of its errors. */
+export function sourceFailure(path: Uint8Array, error: unknown): string {
+  const code = codeOf(error)
+  if (code === '') throw error
+  return sourceText(path, code)
+}
+
+/** The same, by the name of the error. */
+export function sourceText(path: Uint8Array, code: string): string {
+  return `${printable(path)}: ${SOURCE_MESSAGES[code] ?? `can't be read (${code})`}`
+}
+
+const SOURCE_MESSAGES: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or directory',
+  ENOTDIR: 'not a directory',
+  EACCES: 'permission denied',
+  EPERM: 'not permitted',
+  ENAMETOOLONG: 'the path is too long',
 }

@@ -11,7 +11,12 @@ const BLOCK_BYTES = 4096
 const ZEROS = Buffer.alloc(BLOCK_BYTES)
 const SECTOR = 512
 /** A fifo that has taken the file's place keeps nobody waiting. */
-const FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)
+export const SOURCE_FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)
+
+/** Whether a file takes less room than its size: then some of it is no data. */
+export function mayHaveHoles({ size, sectors }: Pick<LocalFile, 'size' | 'sectors'>): boolean {
+  return sectors * SECTOR < size
+}
 
 export class LocalData {
   private readonly fd: number
@@ -32,16 +37,17 @@ export class LocalData {
   private isShorter = false
 
   /** `buffer` is the size of a piece, whole blocks. Throws errors of system calls. */
-  constructor({ path, size, sectors }: LocalFile, native: Native | undefined, buffer: Uint8Array) {
-    this.fd = openSync(path, FLAGS)
+  constructor(file: LocalFile, native: Native | undefined, buffer: Uint8Array) {
+    const { path, size } = file
+    this.fd = openSync(path, SOURCE_FLAGS)
     this.native = native
     this.buffer = buffer
     this.size = size
     this.piece = buffer.subarray(0, 0)
-    const mayHaveHoles = sectors * SECTOR < size
+    const hasHoles = mayHaveHoles(file)
     // Files without a size are those that the kernel makes up: their end comes when it comes.
-    this.end = mayHaveHoles ? 0 : size === 0 ? Number.MAX_SAFE_INTEGER : size
-    if (mayHaveHoles && native === undefined) this.lookForZeros()
+    this.end = hasHoles ? 0 : size === 0 ? Number.MAX_SAFE_INTEGER : size
+    if (hasHoles && native === undefined) this.lookForZeros()
   }
 
   /** Where the data of `bytes` belongs. */

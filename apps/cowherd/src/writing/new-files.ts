@@ -7,18 +7,11 @@
  */
 
 import { VolumeError } from '@cowherd/db'
-import {
-  FileType,
-  NodeRef,
-  type Attribute,
-  type Caller,
-  type Inode,
-  type Time,
-  type WritableFileSystem,
-} from '@cowherd/fs'
+import { FileType, NodeRef, type Attribute, type Caller, type Inode, type Time } from '@cowherd/fs'
 import { utf8 } from '../cli/text.ts'
 import { attributeKind, type Losses } from '../copy/unkept.ts'
 import type { Place } from './place.ts'
+import type { WritableFiles } from './writable-files.ts'
 
 /** What a file is to be. */
 export interface FileHead {
@@ -56,11 +49,11 @@ const ACCESS_LIST = 'system.posix_acl_access'
 const DEFAULT_LIST = 'system.posix_acl_default'
 
 export class NewFiles {
-  private readonly fs: WritableFileSystem
+  private readonly fs: WritableFiles
   private readonly unkept: Losses
   private readonly inode: Inode
 
-  constructor(fs: WritableFileSystem, unkept: Losses) {
+  constructor(fs: WritableFiles, unkept: Losses) {
     this.fs = fs
     this.unkept = unkept
     this.inode = fs.newInode()
@@ -144,7 +137,8 @@ export class NewFiles {
   }
 }
 
-const REFUSALS: Readonly<Record<string, string>> = {
+/** Why an attribute is not kept, by the code of the error. */
+export const REFUSALS: Readonly<Record<string, string>> = {
   EOPNOTSUPP: 'the volume keeps none of such names',
   EINVAL: 'the volume does not take them',
   EACCES: 'the volume does not take them',

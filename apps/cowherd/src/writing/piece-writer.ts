@@ -1,18 +1,19 @@
 /** Data that comes in small pieces, written to a file in large ones. */
 
-import type { NodeRef, WritableFileSystem } from '@cowherd/fs'
+import type { NodeRef } from '@cowherd/fs'
+import type { WritableFiles } from './writable-files.ts'
 
 /** So much is written at a time. */
 const PIECE_BYTES = 1 << 20
 
 export class PieceWriter {
-  private readonly fs: WritableFileSystem
+  private readonly fs: WritableFiles
   private readonly buffer = new Uint8Array(PIECE_BYTES)
   private ref: NodeRef | undefined
   private offset = 0
   private filled = 0
 
-  constructor(fs: WritableFileSystem) {
+  constructor(fs: WritableFiles) {
     this.fs = fs
   }
 

@@ -1,7 +1,7 @@
 /** Places in a volume where something is made, moved or removed: a name in a directory. */
 
 import { VolumeError } from '@cowherd/db'
-import { NodeRef, type FileSystem } from '@cowherd/fs'
+import { NodeRef, type FileSystemReader } from '@cowherd/fs'
 import { baseName, findFile, joinPaths, pathText, type NamedFile } from '../cli/volume-path.ts'
 
 export interface Place {
@@ -12,7 +12,7 @@ export interface Place {
 }
 
 /** The place of a path without slashes at its ends. Throws VolumeError: ENOENT, ENOTDIR ... about its directory, EINVAL if it has no name there. */
-export function placeAt(fs: FileSystem, path: Uint8Array): Place {
+export function placeAt(fs: FileSystemReader, path: Uint8Array): Place {
   const name = baseName(path)
   if (name.length === 0 || isDots(name)) throw new VolumeError('EINVAL', '', 'has no name of its own')
   const parent = path.subarray(0, Math.max(0, path.length - name.length - 1))
@@ -20,13 +20,13 @@ export function placeAt(fs: FileSystem, path: Uint8Array): Place {
 }
 
 /** The file that `text` names, not followed if it is a link, and its place. Throws VolumeError. */
-export function findPlace(fs: FileSystem, text: string): Place & NamedFile {
+export function findPlace(fs: FileSystemReader, text: string): Place & NamedFile {
   const file = findFile(fs, text, { followLast: false })
   return { ...file, ...placeAt(fs, file.path) }
 }
 
 /** Where something called `text` is to be made: what is there is looked for by the caller. Throws VolumeError. */
-export function newPlace(fs: FileSystem, text: string): Place {
+export function newPlace(fs: FileSystemReader, text: string): Place {
   return placeAt(fs, trimmed(new TextEncoder().encode(text)))
 }
 
@@ -35,7 +35,7 @@ export type Destination =
   { readonly into: NodeRef; readonly path: Uint8Array } | { readonly into: undefined; readonly as: Place }
 
 /** The destination that `text` names. Throws VolumeError. */
-export function findDestination(fs: FileSystem, text: string): Destination {
+export function findDestination(fs: FileSystemReader, text: string): Destination {
   const there = findDirectory(fs, text)
   if (there !== undefined) return { into: there.ref, path: there.path }
   if (text.endsWith('/')) throw new VolumeError('ENOENT', text, 'no such directory')
@@ -54,13 +54,16 @@ export function placeBelow(directory: NodeRef, path: Uint8Array, name: Uint8Arra
 }
 
 /** What a name in a directory leads to; undefined if it is not there. Throws VolumeError. */
-export function lookAt(fs: FileSystem, { directory, name }: Pick<Place, 'directory' | 'name'>): NodeRef | undefined {
+export function lookAt(
+  fs: FileSystemReader,
+  { directory, name }: Pick<Place, 'directory' | 'name'>,
+): NodeRef | undefined {
   const target = new NodeRef()
   return fs.lookup(directory, name, target) ? target : undefined
 }
 
 /** The directory that `text` names, undefined if there is none. */
-function findDirectory(fs: FileSystem, text: string): NamedFile | undefined {
+function findDirectory(fs: FileSystemReader, text: string): NamedFile | undefined {
   let file: NamedFile
   try {
     file = findFile(fs, text)

@@ -4,11 +4,12 @@
  */
 
 import { VolumeError } from '@cowherd/db'
-import { NodeRef, type WholeFile, type WritableFileSystem } from '@cowherd/fs'
+import { NodeRef, type WholeFile } from '@cowherd/fs'
 import { CommandError } from '../cli/exit-code.ts'
 import { changeFailure, removeUnfinished } from './failure.ts'
 import { isOption, type FileHead, type Folder, type NewFiles } from './new-files.ts'
 import type { Place } from './place.ts'
+import type { WritableFiles } from './writable-files.ts'
 
 /** What fits into one transaction without making it a large one. */
 const FILES_MAX = 32
@@ -27,7 +28,7 @@ interface Waiting {
 }
 
 export class SmallFiles {
-  private readonly fs: WritableFileSystem
+  private readonly fs: WritableFiles
   private readonly newFiles: NewFiles
   private readonly options: SmallFilesOptions
   private readonly buffer = new Uint8Array(BYTES_MAX)
@@ -36,7 +37,7 @@ export class SmallFiles {
   private waiting: Waiting[] = []
   private readonly targets = Array.from({ length: FILES_MAX }, () => new NodeRef())
 
-  constructor(fs: WritableFileSystem, newFiles: NewFiles, options: SmallFilesOptions) {
+  constructor(fs: WritableFiles, newFiles: NewFiles, options: SmallFilesOptions) {
     this.fs = fs
     this.newFiles = newFiles
     this.options = options

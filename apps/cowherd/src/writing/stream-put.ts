@@ -1,18 +1,19 @@
 /** Makes a file of what comes from standard input, all of it or none. */
 
-import { NodeRef, type WritableFileSystem } from '@cowherd/fs'
+import { NodeRef } from '@cowherd/fs'
 import type { Input } from '../cli/input.ts'
 import type { Progress } from '../cli/progress.ts'
 import { thisUser } from './caller.ts'
 import { removeUnfinished } from './failure.ts'
 import { PieceWriter } from './piece-writer.ts'
 import type { Place } from './place.ts'
+import type { WritableFiles } from './writable-files.ts'
 
 const MODE = 0o666
 
 /** Makes the file, which must not be there. Throws VolumeError, Interrupted, and CommandError about the input. */
 export async function putStream(
-  fs: WritableFileSystem,
+  fs: WritableFiles,
   place: Place,
   input: Input,
   { progress, note }: { readonly progress: Progress; readonly note: (text: string) => void },

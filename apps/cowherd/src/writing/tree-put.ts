@@ -1,25 +1,20 @@
 /**
  * Copies trees of local files into a volume.
  *
- * Files are made one after the other, each in a few transactions, of which none waits for the devices: the volume is brought to stable storage when it is shut
- * down. A file that could not be finished is removed. What exists already is refused, or replaced when forced; a directory that exists is
+ * Files are made one after the other, and nothing waits for the devices: the volume is brought to stable storage when it is shut
+ * down. What exists already is refused, or replaced when forced; a directory that exists is
  * then filled and keeps its attributes. What is kept in memory are the names of the directories on the way, and files with further names to come.
  */
 
 import { readlinkSync } from 'node:fs'
 import { VolumeError } from '@cowherd/db'
-import type { NodeRef } from '@cowherd/fs'
-import { FileType, type Inode, type WritableFileSystem } from '@cowherd/fs'
-import type { Native } from '@cowherd/shim'
-import type { Interruption } from '../cli/interruption.ts'
-import type { Progress } from '../cli/progress.ts'
+import { FileType, type NodeRef } from '@cowherd/fs'
 import { printable } from '../cli/text.ts'
 import { pathText } from '../cli/volume-path.ts'
 import { codeOf } from '../copy/destination.ts'
 import { progressShare } from '../copy/tree-copy.ts'
-import { Unkept } from '../copy/unkept.ts'
-import { changeFailure, removeUnfinished } from './failure.ts'
-import { LocalData } from './local-data.ts'
+import type { Losses } from '../copy/unkept.ts'
+import { changeFailure, sourceFailure } from './failure.ts'
 import {
   bytesOfName,
   isDirectory,
@@ -31,29 +26,18 @@ import {
   type LocalFile,
 } from './local-files.ts'
 import { LocalLinks } from './local-links.ts'
-import { NewFiles, type FileHead, type Folder, type NewFile } from './new-files.ts'
-import { lookAt, placeBelow, type Place } from './place.ts'
-import { SmallFiles } from './small-files.ts'
+import type { FileHead, Folder, NewFile } from './new-files.ts'
+import { placeBelow, type Place } from './place.ts'
+import type { TargetOptions, TreeTarget } from './tree-target.ts'
 
-export interface PutOptions {
+export interface PutOptions extends TargetOptions {
   /** Replace what exists. */
   readonly force: boolean
   /** Leave out what is in directories on which another filesystem is mounted. */
   readonly oneFileSystem: boolean
-  readonly native: Native | undefined
-  readonly interruption: Pick<Interruption, 'due' | 'rest'>
-  readonly progress: Progress
   /** The volume itself, which doesn't go into itself. */
   readonly isVolume: (file: LocalFile) => boolean
-  /** Told what could not be copied. */
-  readonly fail: (text: string) => void
-  /** Told what is worth knowing. */
-  readonly note: (text: string) => void
 }
-
-/** Files are copied in pieces of this size. */
-const PIECE_BYTES = 1 << 20
-const SECTOR = 512
 
 /** A directory that is being filled. */
 interface Level {
@@ -69,28 +53,21 @@ interface Level {
 }
 
 export class TreePut {
-  readonly unkept = new Unkept()
-  private readonly fs: WritableFileSystem
+  private readonly target: TreeTarget
   private readonly options: PutOptions
-  private readonly newFiles: NewFiles
+  private readonly unkept: Losses
   private readonly attributes: LocalAttributes
   private readonly links = new LocalLinks()
-  private readonly smallFiles: SmallFiles
-  private readonly buffer = new Uint8Array(PIECE_BYTES)
-  private readonly inode: Inode
   private readonly levels: Level[] = []
   /** The filesystem of the tree. */
   private device = 0n
-  /** The file that has some of its data. */
-  private unfinished: Place | undefined
 
-  constructor(fs: WritableFileSystem, options: PutOptions) {
-    this.fs = fs
+  /** `unkept` hears what can't be read of attributes. */
+  constructor(target: TreeTarget, unkept: Losses, options: PutOptions) {
+    this.target = target
     this.options = options
-    this.newFiles = new NewFiles(fs, this.unkept)
-    this.smallFiles = new SmallFiles(fs, this.newFiles, options)
-    this.attributes = new LocalAttributes(options.native, this.unkept)
-    this.inode = fs.newInode()
+    this.unkept = unkept
+    this.attributes = new LocalAttributes(options.native, unkept)
   }
 
   /**
@@ -101,7 +78,7 @@ export class TreePut {
     const file = this.lookAt(source)
     if (file === undefined) return
     this.device = file.dev
-    await this.putFile(file, this.newFiles.folder(place.directory), place, false)
+    await this.putFile(file, this.target.folder(place.directory), place, false)
     await this.run()
   }
 
@@ -117,8 +94,8 @@ export class TreePut {
     const names = this.namesIn(file)
     const head = isToBecome ? { ...file, attributes: this.attributes.of(file) } : undefined
     // Before there is anything in it, so that nothing takes over what it had; once more at the end, for its times.
-    if (head !== undefined) this.attempt(path, () => this.newFiles.adopt(directory, path, head))
-    const folder = this.newFiles.folder(directory)
+    if (head !== undefined) this.attempt(path, () => this.target.adopt(directory, path, head))
+    const folder = this.target.folder(directory)
     const ending = head === undefined ? undefined : { made: { ref: directory, hasMode: true }, head }
     this.levels.push({ local: source, names, next: 0, folder, path, isNew: false, ending })
     await this.run()
@@ -126,14 +103,7 @@ export class TreePut {
 
   /** After `put` threw: removes the file that is not whole. */
   abort(): void {
-    this.removeUnfinished()
-    this.smallFiles.end()
-  }
-
-  private removeUnfinished(): void {
-    const { unfinished } = this
-    this.unfinished = undefined
-    if (unfinished !== undefined) removeUnfinished(this.fs, unfinished, this.options.note)
+    this.target.abort()
   }
 
   private async run(): Promise<void> {
@@ -150,7 +120,7 @@ export class TreePut {
       const place = placeBelow(level.folder.ref, level.path, name)
       if (file !== undefined) await this.putFile(file, level.folder, place, level.isNew)
     }
-    this.smallFiles.flush()
+    this.target.settle()
   }
 
   /** Copies a file, or enters a directory. `isNew`: nothing of that name can be there. */
@@ -162,33 +132,36 @@ export class TreePut {
     }
     const share = progressShare({ isRegular: isRegular(file), ...file })
     try {
-      const there = isNew ? undefined : lookAt(this.fs, place)
+      const there = isNew ? undefined : this.target.find(place)
       if (there !== undefined && !this.makeWay(file, there, place)) return
       if (isDirectory(file)) this.enter(file, folder, place)
       else if (!this.link(file, folder, place)) {
         const ref = await this.copy(file, folder, place, share)
         if (file.linkCount > 1 && ref !== undefined) this.links.addCopy(file, ref)
-        if (ref !== undefined) return
+        return
       }
     } catch (error) {
       // What was given up in the middle of it is removed by who hears of that.
       options.fail(failure(file, place, error))
-      this.removeUnfinished()
+      this.target.giveUp()
     }
     options.progress.add(share)
   }
 
   /** Deals with what is there where a file is to be made. Returns whether it can be made now. Throws VolumeError. */
-  private makeWay(file: LocalFile, there: NodeRef, place: Place): boolean {
-    const { fs, inode, options } = this
+  private makeWay(
+    file: LocalFile,
+    { ref, isDirectory: isThere }: NonNullable<ReturnType<TreeTarget['find']>>,
+    place: Place,
+  ): boolean {
+    const { target, options } = this
     const text = pathText(place.path)
-    fs.getattr(there, inode)
-    const isAdded = inode.isDirectory && isDirectory(file) && isLostAndFound(place)
+    const isAdded = isThere && isDirectory(file) && isLostAndFound(place)
     if (!options.force && !isAdded) options.fail(`${text}: exists already (--force replaces it)`)
-    else if (inode.isDirectory && !isDirectory(file)) options.fail(`${text}: is a directory`)
-    else if (inode.isDirectory) this.descend(file, this.newFiles.folder(there), place.path, undefined)
+    else if (isThere && !isDirectory(file)) options.fail(`${text}: is a directory`)
+    else if (isThere) this.descend(file, target.folder(ref), place.path, undefined)
     else {
-      fs.unlink(place.directory, place.name)
+      target.remove(place)
       return true
     }
     return false
@@ -196,7 +169,7 @@ export class TreePut {
 
   private enter(file: LocalFile, folder: Folder, place: Place): void {
     const head = { ...file, attributes: this.attributes.of(file) }
-    const made = this.newFiles.make(folder, place, head)
+    const made = this.target.makeDirectory(folder, place, head)
     this.descend(file, { ref: made.ref, bequeaths: false }, place.path, { made, head })
   }
 
@@ -208,8 +181,8 @@ export class TreePut {
 
   /** A directory gets its attributes when all that is in it is there. */
   private leave({ path, ending }: Level): void {
-    this.smallFiles.flush()
-    if (ending !== undefined) this.attempt(path, () => this.newFiles.finish(ending.made, path, ending.head))
+    this.target.settle()
+    if (ending !== undefined) this.attempt(path, () => this.target.finishDirectory(ending.made, path, ending.head))
   }
 
   /** Makes another name for a file that was copied. Returns false if it must be copied. */
@@ -217,7 +190,7 @@ export class TreePut {
     const first = file.linkCount > 1 ? this.links.find(file) : undefined
     if (first === undefined) return false
     try {
-      this.fs.link(first, folder.ref, name, this.inode)
+      this.target.link(first, folder, name)
       this.links.addLink(file)
       return true
     } catch (error) {
@@ -229,66 +202,16 @@ export class TreePut {
   }
 
   /**
-   * Copies a file that is no directory. Returns nothing for a file with one name that is going to be made, or that could not be. Throws VolumeError, and errors
-   * of system calls.
+   * Copies a file that is no directory, and adds its share to the progress. Returns it if it may have several names. Throws VolumeError, and errors of system
+   * calls.
    */
   private async copy(file: LocalFile, folder: Folder, place: Place, share: number): Promise<NodeRef | undefined> {
-    const { newFiles, options } = this
-    if ((file.mode & FileType.mask) === FileType.symlink) {
-      const target = readlinkSync(file.path, 'buffer')
-      return newFiles.makeLink(folder, place, { ...file, attributes: this.attributes.of(file) }, target)
-    }
+    const { target } = this
     const head = { ...file, attributes: this.attributes.of(file) }
-    if (!isRegular(file)) {
-      const made = newFiles.make(folder, place, head)
-      newFiles.finish(made, place.path, head)
-      return made.ref
-    }
-    if (this.handOver(file, folder, place, head)) return undefined
-    const data = new LocalData(file, options.native, this.buffer)
-    try {
-      const made = newFiles.make(folder, place, head)
-      this.unfinished = place
-      const done = await this.copyData(data, made.ref, share)
-      newFiles.finish(made, place.path, head, data.sizeWithHole)
-      this.unfinished = undefined
-      options.progress.add(share - done)
-      return made.ref
-    } finally {
-      data.close()
-    }
-  }
-
-  /** Has a small file made together with others. Returns whether it is such a file. Throws errors of system calls, CommandError. */
-  private handOver(file: LocalFile, folder: Folder, place: Place, head: FileHead): boolean {
-    const { smallFiles } = this
-    const { size, sectors, linkCount } = file
-    const hasHoles = sectors * SECTOR < size
-    if (linkCount > 1 || hasHoles || !smallFiles.takes(folder, head, size)) return false
-    const room = smallFiles.room(Math.max(size, 1))
-    const data = new LocalData(file, undefined, room)
-    try {
-      const bytes = data.next() ? data.bytes : room.subarray(0, 0)
-      if (bytes.length > size) return false // the kernel makes it up: its size says nothing
-      smallFiles.add(folder, place, head, bytes)
-      return true
-    } finally {
-      data.close()
-    }
-  }
-
-  /** Returns how much of `share` was added to the progress. */
-  private async copyData(data: LocalData, ref: NodeRef, share: number): Promise<number> {
-    const { fs, options } = this
-    let done = 0
-    while (data.next()) {
-      fs.write(ref, data.offset, data.bytes)
-      const part = Math.min(share - done, data.bytes.length)
-      options.progress.add(part)
-      done += part
-      if (options.interruption.due()) await options.interruption.rest()
-    }
-    return done
+    if (isRegular(file)) return target.copy(file, folder, place, head, share)
+    this.options.progress.add(share)
+    if ((file.mode & FileType.mask) !== FileType.symlink) return target.makeNode(folder, place, head)
+    return target.makeLink(folder, place, head, readlinkSync(file.path, 'buffer'))
   }
 
   private lookAt(path: Buffer): LocalFile | undefined {
@@ -354,21 +277,6 @@ export async function sizeOfTree(
 /** Why a file was not copied. Throws CommandError if nothing more can be copied, and what is a bug. */
 function failure(file: LocalFile, place: Place, error: unknown): string {
   return error instanceof VolumeError ? changeFailure(place.path, error) : sourceFailure(file.path, error)
-}
-
-/** What the local filesystem said of a file. Throws what is none of its errors. */
-export function sourceFailure(path: Uint8Array, error: unknown): string {
-  const code = codeOf(error)
-  if (code === '') throw error
-  return `${printable(path)}: ${SOURCE_MESSAGES[code] ?? `can't be read (${code})`}`
-}
-
-const SOURCE_MESSAGES: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file or directory',
-  ENOTDIR: 'not a directory',
-  EACCES: 'permission denied',
-  EPERM: 'not permitted',
-  ENAMETOOLONG: 'the path is too long',
 }
 
 const LINK_REFUSALS: Readonly<Record<string, string>> = {

@@ -3,11 +3,12 @@
  * are passed over.
  */
 
-import { FIRST_NAME, NodeRef, type DirectoryReader, type Inode, type WritableFileSystem } from '@cowherd/fs'
+import { FIRST_NAME, NodeRef, type NameReader, type Inode } from '@cowherd/fs'
 import type { Interruption } from '../cli/interruption.ts'
 import { pathText } from '../cli/volume-path.ts'
 import { changeFailure } from './failure.ts'
 import { placeBelow, type Place } from './place.ts'
+import type { WritableFiles } from './writable-files.ts'
 
 export interface RemovalOptions {
   readonly interruption: Pick<Interruption, 'due' | 'rest'>
@@ -35,11 +36,11 @@ interface Level {
 }
 
 export class TreeRemoval {
-  private readonly fs: WritableFileSystem
+  private readonly fs: WritableFiles
   private readonly options: RemovalOptions
   private readonly inode: Inode
 
-  constructor(fs: WritableFileSystem, options: RemovalOptions) {
+  constructor(fs: WritableFiles, options: RemovalOptions) {
     this.fs = fs
     this.options = options
     this.inode = fs.newInode()
@@ -121,6 +122,6 @@ export class TreeRemoval {
   }
 }
 
-function entryOf({ name, target, type }: DirectoryReader): Level['entries'][number] {
+function entryOf({ name, target, type }: NameReader): Level['entries'][number] {
   return { name: name.slice(), target: new NodeRef().copy(target), type }
 }

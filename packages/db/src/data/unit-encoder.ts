@@ -18,7 +18,8 @@ const SHORT_MAC_BYTES = 10
 /** In front of a zstd frame stands its length. */
 const ZSTD_LENGTH_BYTES = 4
 
-const CHECKSUM_OF_OPTION: Readonly<Record<Options['dataChecksum'], number>> = {
+/** Types of checksums, by the option. */
+export const CHECKSUM_OF_OPTION: Readonly<Record<Options['dataChecksum'], number>> = {
   none: ChecksumType.none,
   crc32c: ChecksumType.crc32c,
   crc64: ChecksumType.crc64,

@@ -11,6 +11,7 @@ import { makeAllocV4 } from '../key-types/alloc-v4.ts'
 import { makeBackpointer } from '../key-types/backpointer.ts'
 import { Bucket } from '../key-types/bucket.ts'
 import { Key } from '../key.ts'
+import { CounterName } from '../space/counter-name.ts'
 import type { DeviceSpace } from './device-space.ts'
 import { KeyHeap } from './key-heap.ts'
 import type { TreeShape } from './tree-shape.ts'
@@ -72,31 +73,31 @@ export function lruKeys(spaces: readonly DeviceSpace[]): KeyHeap {
   return heap
 }
 
-/** A key for each copy of each node. */
-export function backpointerKeys(
+/** Makes a key for each copy of each node, one after another the same object. */
+export function* nodeBackpointers(
   spaces: readonly DeviceSpace[],
-  trees: readonly TreeShape[],
+  trees: Iterable<TreeShape>,
   nodeSectors: number,
-): KeyHeap {
-  const heap = new KeyHeap()
+): Generator<Key, void> {
   const key = new Key()
   for (const { btree, levels } of trees) {
-    levels.forEach((nodes, level) => {
+    for (const [level, nodes] of levels.entries()) {
       for (const { places, maxKey } of nodes) {
         for (const { device, sector } of places) {
           const { bucketSectors } = spaces[device].of
           const from = { btree, level: level + 1, dataType: DataType.btree, pos: maxKey, sectors: nodeSectors }
-          heap.add(makeBackpointer(key, device, sector, bucketSectors, from))
+          yield makeBackpointer(key, device, sector, bucketSectors, from)
         }
       }
-    })
+    }
   }
-  return heap
 }
 
 /** Counters by their position, to be added to. */
 export class Counters {
   private readonly counts = new Map<string, { readonly pos: Uint32Array; readonly values: number[] }>()
+  /** Of each inode with extents: its number in halves, how many extents, their sectors, and those of the devices. */
+  private readonly inodes: number[] = []
 
   add(type: number, name: readonly number[], ...values: number[]): void {
     const pos = accountingPos(type, name)
@@ -106,28 +107,53 @@ export class Counters {
     else values.forEach((value, i) => (present.values[i] += value))
   }
 
+  /** Counts an extent of an inode. Those of one inode come one after another. */
+  addExtent(inodeHi: number, inodeLo: number, sectors: number, stored: number): void {
+    const { inodes } = this
+    const at = inodes.length - INODE_ROW
+    if (at < 0 || inodes[at] !== inodeHi || inodes[at + 1] !== inodeLo) {
+      inodes.push(inodeHi, inodeLo, 1, sectors, stored)
+      return
+    }
+    inodes[at + 2]++
+    inodes[at + 3] += sectors
+    inodes[at + 4] += stored
+  }
+
   /** How many there are. */
   get size(): number {
-    return this.counts.size
+    return this.counts.size + this.inodes.length / INODE_ROW
   }
 
   /** Their keys; `journalSeq`: the entry as of which they hold. */
   keys(journalSeq: number): KeyHeap {
     const heap = new KeyHeap()
     const key = new Key()
-    let version = 0
-    for (const { pos, values } of this.counts.values()) {
-      if (values.every((value) => value === 0)) continue
-      const bytes = new Uint8Array(8 * values.length)
-      values.forEach((value, i) => new DataView(bytes.buffer).setBigInt64(8 * i, BigInt(value), true))
-      key.make(accounting.number, pos, bytes)
-      key.words[1] = version++
+    const bytes = new Uint8Array(8 * COUNTERS_MAX)
+    const words = new Uint32Array(bytes.buffer)
+    const add = (pos: Uint32Array, values: readonly number[]): void => {
+      if (values.every((value) => value === 0)) return
+      values.forEach((value, i) => {
+        words[2 * i] = value
+        words[2 * i + 1] = Math.floor(value / 0x100000000)
+      })
+      key.make(accounting.number, pos, bytes.subarray(0, 8 * values.length))
+      key.words[1] = heap.count
       key.words[2] = journalSeq
       heap.add(key)
+    }
+    for (const { pos, values } of this.counts.values()) add(pos, values)
+    const name = new CounterName()
+    const { inodes } = this
+    for (let at = 0; at < inodes.length; at += INODE_ROW) {
+      add(name.inum(inodes[at], inodes[at + 1]), inodes.slice(at + 2, at + INODE_ROW))
     }
     return heap
   }
 }
+
+const INODE_ROW = 5
+const COUNTERS_MAX = 3
 
 /** Counts the buckets and sectors of each device by what they hold. */
 export function countDevices(counters: Counters, spaces: readonly DeviceSpace[]): void {

@@ -42,6 +42,9 @@ export class DeviceSpace {
   /** Where btree nodes are put: a bucket, and the sectors that it has left. */
   private nodeBucket = 0
   private nodeSectorsLeft = 0
+  /** The same, of file data. */
+  private dataBucket = 0
+  private dataSectorsLeft = 0
 
   /** Marks the superblocks, and chooses the journal's buckets: those before all others. Format chapter 4, 4.1.4 and 4.10.2. */
   constructor(of: BulkDevice) {
@@ -86,6 +89,41 @@ export class DeviceSpace {
     return sector
   }
 
+  /** Sectors that file data can have without a break; a bucket is taken if there is no room in the last. 0: the device is full. */
+  dataRoom(): number {
+    if (this.dataSectorsLeft > 0) return this.dataSectorsLeft
+    const bucket = this.takeBucket()
+    if (bucket < 0) return 0
+    this.dataBucket = bucket
+    this.dataSectorsLeft = this.of.bucketSectors
+    this.used.set(bucket, { type: DataType.user, sectors: 0 })
+    return this.dataSectorsLeft
+  }
+
+  /** Takes that much of `dataRoom`. Returns the first sector. What is there counts when it is known to be (`countData`). */
+  takeData(sectors: number): number {
+    const sector = (this.dataBucket + 1) * this.of.bucketSectors - this.dataSectorsLeft
+    this.dataSectorsLeft -= sectors
+    return sector
+  }
+
+  /** Counts what an extent has at `sector`. */
+  countData(sector: number, sectors: number): void {
+    const use = this.used.get(Math.floor(sector / this.of.bucketSectors))
+    if (use?.type !== DataType.user) throw new RangeError(`an extent at sector ${sector}, where no data is`)
+    use.sectors += sectors
+  }
+
+  /** Buckets that were taken for data and got none are free. Returns how many there were. */
+  dropEmptyData(): number {
+    let dropped = 0
+    for (const [bucket, { type, sectors }] of this.used) {
+      if (type === DataType.user && sectors === 0) dropped += Number(this.used.delete(bucket))
+    }
+    this.dataSectorsLeft = 0
+    return dropped
+  }
+
   /** The runs of free buckets: first one, and the one behind the last. */
   freeRuns(): [start: number, end: number][] {
     const runs: [number, number][] = []
@@ -102,4 +140,16 @@ export class DeviceSpace {
     while (this.next < this.of.bucketCount && this.used.has(this.next)) this.next++
     return this.next < this.of.bucketCount ? this.next++ : -1
   }
+}
+
+/** Devices that may hold data of a type: preferred ones first, then by how full they are. */
+export function devicesFor(
+  spaces: readonly DeviceSpace[],
+  type: number,
+  isPreferred: (device: number) => boolean,
+): DeviceSpace[] {
+  const fill = ({ of, usedSectors }: DeviceSpace): number => usedSectors / (of.bucketCount * of.bucketSectors)
+  return spaces
+    .filter(({ of }) => of.durability > 0 && ((of.dataAllowed >> type) & 1) === 1)
+    .sort((a, b) => Number(isPreferred(b.of.index)) - Number(isPreferred(a.of.index)) || fill(a) - fill(b))
 }

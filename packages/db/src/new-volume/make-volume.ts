@@ -5,7 +5,7 @@
 
 import { encodeUtf8 } from '@cowherd/kernel-lib'
 import type { Codecs, WritableBlockDevice } from '@cowherd/shim'
-import { VolumeBuilder } from './volume-builder.ts'
+import { VolumeBuilder, type BuiltVolume } from './volume-builder.ts'
 import { Cipher } from '../encryption.ts'
 import { SuperblockError } from '../errors.ts'
 import { IntegritySeal, METADATA_CHECKSUM_TYPES } from '../integrity-seal.ts'
@@ -107,36 +107,76 @@ const FEATURES_NEW = [
  * @throws SuperblockError EINVAL, ENOSPC (a device is too small), and DeviceError
  */
 export function makeVolume(devices: readonly NewDevice[], options: NewVolumeOptions): Geometry {
-  if (devices.length === 0 || devices.length > MEMBERS_MAX) {
-    throw new SuperblockError('EINVAL', '', `${devices.length} devices where 1 to ${MEMBERS_MAX} can be`)
+  const { fill } = options
+  const volume = new VolumeInMaking(devices, options)
+  if (fill === undefined) volume.finishEmpty()
+  else {
+    fill(volume.builder)
+    volume.finish()
   }
-  const geometry = chooseGeometry(devices.map(sizeOf), options)
-  const plan = valid(() => planVolume(devices, geometry, options))
-  const layouts = geometry.devices.map((each) => layoutOf(each, geometry.superblockBytes))
-  plan.draft.encode({ index: 0, layout: layouts[0], sections: [] }, SUPERBLOCK_SECTOR, options.codecs)
-  // what was there before is gone from here on
-  devices.forEach(({ device }, i) => clearDevice(device, layouts[i]))
-  const sections = options.fill === undefined ? devices.map(() => []) : fillVolume(devices, geometry, plan, options)
-  const targets = devices.map(({ device }, index) => ({
-    ...{ index, device, layout: layouts[index], sections: sections[index] },
-  }))
-  writeSuperblocks(plan.draft, targets, geometry.blockBytes, options.codecs)
-  return geometry
+  return volume.geometry
 }
 
-/** Builds what a first start would make, and puts it into the plan. Returns each device's own sections. */
-function fillVolume(
+/**
+ * A new volume that is being made: until `finish` nothing on the devices is one. The constructor throws as `makeVolume`; nothing is written before
+ * everything is valid.
+ */
+export class VolumeInMaking {
+  readonly geometry: Geometry
+  /** Takes the keys that the volume is to begin with. */
+  readonly builder: VolumeBuilder
+  private readonly devices: readonly NewDevice[]
+  private readonly options: NewVolumeOptions
+  private readonly plan: Plan
+  private readonly layouts: readonly ReturnType<typeof layoutOf>[]
+
+  constructor(devices: readonly NewDevice[], options: NewVolumeOptions) {
+    if (devices.length === 0 || devices.length > MEMBERS_MAX) {
+      throw new SuperblockError('EINVAL', '', `${devices.length} devices where 1 to ${MEMBERS_MAX} can be`)
+    }
+    this.devices = devices
+    this.options = options
+    this.geometry = chooseGeometry(devices.map(sizeOf), options)
+    this.plan = valid(() => planVolume(devices, this.geometry, options))
+    this.layouts = this.geometry.devices.map((each) => layoutOf(each, this.geometry.superblockBytes))
+    this.plan.draft.encode({ index: 0, layout: this.layouts[0], sections: [] }, SUPERBLOCK_SECTOR, options.codecs)
+    this.builder = newBuilder(devices, this.geometry, this.plan, options)
+    // what was there before is gone from here on
+    devices.forEach(({ device }, i) => clearDevice(device, this.layouts[i]))
+  }
+
+  /** Makes a volume of the keys that the builder was given. Throws VolumeError ENOSPC, DeviceError. */
+  finish(): void {
+    this.writeSuperblocks(finishPlan(this.geometry, this.plan, this.builder.build(), this.options))
+  }
+
+  /** Makes a volume whose first start is still to come. Throws DeviceError. */
+  finishEmpty(): void {
+    this.writeSuperblocks(this.devices.map(() => []))
+  }
+
+  private writeSuperblocks(sections: readonly Section[][]): void {
+    const { devices, layouts, plan, geometry, options } = this
+    const targets = devices.map(({ device }, index) => ({
+      ...{ index, device, layout: layouts[index], sections: sections[index] },
+    }))
+    writeSuperblocks(plan.draft, targets, geometry.blockBytes, options.codecs)
+  }
+}
+
+function newBuilder(
   devices: readonly NewDevice[],
   geometry: Geometry,
   { draft, members, key }: Plan,
-  { codecs, random, nowNs, options: values = {}, fill }: NewVolumeOptions,
-): Section[][] {
+  { codecs, random, nowNs, options: values = {} }: NewVolumeOptions,
+): VolumeBuilder {
   const { uuid } = draft.identity
   const cipher = key === undefined ? undefined : new Cipher(codecs, key)
   const metadataChecksum = values.metadataChecksum ?? OPTIONS.metadataChecksum.defaultValue
   const metadataTarget = draft.getOption('metadataTarget') || draft.getOption('foregroundTarget')
   const preferred = targetDevices(metadataTarget, draft.groups, members)
-  const builder = new VolumeBuilder(
+  const preferredForData = targetDevices(draft.getOption('foregroundTarget'), draft.groups, members)
+  return new VolumeBuilder(
     devices.map(({ device }, index) => ({
       ...{ index, device, bucketSectors: members[index].bucketSectors, bucketCount: members[index].bucketCount },
       ...{ durability: members[index].durability, dataAllowed: members[index].dataAllowed },
@@ -154,11 +194,27 @@ function fillVolume(
       random,
       nowSeconds: nowNs / 1_000_000_000n,
       isPreferred: (device) => preferred.has(device),
+      dataCopies: values.dataReplicas ?? OPTIONS.dataReplicas.defaultValue,
+      isDataPreferred: (device) => preferredForData.has(device),
+      dataOptions: {
+        dataChecksum: values.dataChecksum ?? OPTIONS.dataChecksum.defaultValue,
+        encodedExtentMax: Math.max(
+          values.encodedExtentMax ?? OPTIONS.encodedExtentMax.defaultValue,
+          geometry.blockBytes,
+        ),
+      },
     },
   )
-  fill?.(builder)
-  const built = builder.build()
+}
 
+/** Puts what was built into the plan. Returns each device's own sections. */
+function finishPlan(
+  geometry: Geometry,
+  { draft, members }: Plan,
+  built: BuiltVolume,
+  { nowNs, options: values = {} }: NewVolumeOptions,
+): Section[][] {
+  const metadataChecksum = values.metadataChecksum ?? OPTIONS.metadataChecksum.defaultValue
   draft.seq = FIRST_SEQ
   draft.writeTime = nowNs / 1_000_000_000n
   const [membersV2, membersV1] = makeMembers(
@@ -184,6 +240,7 @@ function fillVolume(
   draft.setFlag(Flag.checksumType, METADATA_CHECKSUM_TYPES[metadataChecksum])
   draft.setFlag(Flag.versionUpgradeComplete, VERSION_CURRENT)
   draft.features &= ~featureBits(FEATURES_DIRTY)
+  draft.features |= featureBits(built.features)
   draft.compat = COMPAT_FILLED
   return built.devices.map(({ journalBuckets }) => [makeJournalBuckets(journalBuckets)])
 }

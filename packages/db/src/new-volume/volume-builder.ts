@@ -13,19 +13,24 @@ import { NodeWriter, type NodeSink } from '../btree/node-write.ts'
 import { DataType } from '../data-types.ts'
 import { VolumeError } from '../errors.ts'
 import { entryBytes, RecordWriter } from '../journal/record-write.ts'
-import type { Key } from '../key.ts'
+import { Key } from '../key.ts'
+import type { FEATURES } from '../superblock/features.ts'
+import type { Options } from '../superblock/options.ts'
 import {
   ALLOC_INFO_BTREES,
   allocKeys,
-  backpointerKeys,
   countDevices,
   Counters,
   countTree,
   freespaceKeys,
   lruKeys,
+  nodeBackpointers,
 } from './alloc-info.ts'
-import { DeviceSpace, type BulkDevice } from './device-space.ts'
+import { followExtents } from './data-info.ts'
+import { DataRoom } from './data-room.ts'
+import { devicesFor, DeviceSpace, type BulkDevice } from './device-space.ts'
 import { KeyHeap } from './key-heap.ts'
+import { PlainExtents } from './plain-extents.ts'
 import { planLevels, shapeTree, type NodePlace, type NodeShape, type TreeShape } from './tree-shape.ts'
 import { writeTree, type TreeRoot } from './tree-write.ts'
 
@@ -38,7 +43,13 @@ export interface BulkOptions extends NodeSink {
   readonly nowSeconds: bigint
   /** Devices that metadata should lie on, if there is room. */
   readonly isPreferred: (device: number) => boolean
+  /** The same of file data. */
+  readonly dataCopies: number
+  readonly isDataPreferred: (device: number) => boolean
+  readonly dataOptions: Pick<Options, 'dataChecksum' | 'encodedExtentMax'>
 }
+
+type Feature = (typeof FEATURES)[number]
 
 /** What the superblocks have to say of a volume that was built. */
 export interface BuiltVolume {
@@ -46,6 +57,8 @@ export interface BuiltVolume {
   readonly cleanRecords: Uint8Array
   readonly journalSeq: bigint
   readonly devices: readonly BuiltDevice[]
+  /** What it has besides what every volume has. */
+  readonly features: readonly Feature[]
   /** Which sets of devices hold what. */
   readonly replicas: readonly { readonly dataType: number; readonly devices: readonly number[] }[]
 }
@@ -81,6 +94,11 @@ const COUNTERS_BYTES = 64
 
 export class VolumeBuilder {
   readonly counters = new Counters()
+  /** Where file data can go; to be written by who takes room, and led to by keys in the btree of extents. */
+  readonly data: DataRoom
+  /** The keys that lead to it. */
+  readonly extents: PlainExtents
+  private readonly features = new Set<Feature>()
   private readonly options: BulkOptions
   private readonly spaces: readonly DeviceSpace[]
   private readonly heaps = new Map<number, KeyHeap>()
@@ -91,6 +109,14 @@ export class VolumeBuilder {
   constructor(devices: readonly BulkDevice[], options: BulkOptions) {
     this.options = options
     this.spaces = devices.map((device) => new DeviceSpace(device))
+    const { dataCopies: copies, isDataPreferred: isPreferred, nodeBytes } = options
+    this.data = new DataRoom(this.spaces, { copies, isPreferred, nodeSectors: nodeBytes / SECTOR })
+    this.extents = new PlainExtents(options.dataOptions, (key) => this.add(BtreeId.extents, key))
+  }
+
+  /** The volume has a feature, which the superblocks have to say. */
+  addFeature(name: Feature): void {
+    this.features.add(name)
   }
 
   /** Takes a key of a leaf, in any order. */
@@ -100,16 +126,37 @@ export class VolumeBuilder {
     heap.add(key)
   }
 
-  /** Writes everything but the superblocks, and flushes it. Throws VolumeError ENOSPC, and DeviceError. */
+  /** Forgets the extents of inodes with these numbers. */
+  dropExtents(inodes: ReadonlySet<number>): void {
+    const key = new Key()
+    const extents = this.heaps.get(BtreeId.extents)
+    extents?.filter((heap, i) => {
+      heap.copy(i, key)
+      return !inodes.has(key.inode)
+    })
+    if (extents?.count === 0) this.heaps.delete(BtreeId.extents)
+  }
+
+  /** Bytes that the keys of leaves take, as far as they were added. */
+  get keyBytes(): number {
+    let sum = 0
+    for (const { bytes } of this.heaps.values()) sum += bytes
+    return sum
+  }
+
+  /** Writes everything but the superblocks and the data, and flushes it. Throws VolumeError ENOSPC, and DeviceError. */
   build(): BuiltVolume {
     const { spaces, heaps, counters } = this
     const nodeSectors = this.options.nodeBytes / SECTOR
-    const wanted = this.reserveNodes()
+    for (const keys of heaps.values()) keys.sort()
+    const { backpointers, deviceSets } = followExtents(heaps.get(BtreeId.extents) ?? new KeyHeap(), spaces, counters)
+    const holes = spaces.reduce((sum, space) => sum + space.dropEmptyData(), 0)
+    const wanted = this.reserveNodes(backpointers.bytes, holes)
     const trees: TreeShape[] = []
-    const shape = (btree: number, keys: KeyHeap, bytes: number, take = () => this.take()): void => {
+    const shape = (btree: number, keys: KeyHeap, bytes: number): void => {
       keys.sort()
       heaps.set(btree, keys)
-      trees.push(shapeTree(btree, keys, this.plan(bytes), take))
+      trees.push(shapeTree(btree, keys, this.plan(bytes), () => this.take()))
     }
     for (const [btree, keys] of [...heaps]) shape(btree, keys, keys.bytes)
     shape(BtreeId.alloc, allocKeys(spaces, JOURNAL_SEQ), wanted.alloc)
@@ -118,25 +165,27 @@ export class VolumeBuilder {
 
     // What is left speaks of all nodes, its own too. Of these the places are known: enough for counting them, and for the positions of
     // the back pointers; where a node ends, their values say.
-    shape(BtreeId.backpointers, this.placeholders(), wanted.backpointers)
+    for (const placeholder of this.placeholders()) backpointers.add(placeholder)
+    shape(BtreeId.backpointers, backpointers, wanted.backpointers)
     const rest = this.reserved.slice(this.taken)
     for (const tree of trees) countTree(counters, tree, nodeSectors)
     countTree(counters, { btree: BtreeId.accounting, levels: [rest.map(nodeAt)] }, nodeSectors)
     countDevices(counters, spaces)
     shape(BtreeId.accounting, counters.keys(JOURNAL_SEQ), wanted.accounting)
     if (this.taken !== this.reserved.length) throw new RangeError('fewer nodes than were reserved')
-    const backpointers = backpointerKeys(spaces, trees, nodeSectors)
-    backpointers.sort()
-    heaps.set(BtreeId.backpointers, backpointers)
-    return this.write(trees)
+    for (const key of nodeBackpointers(spaces, trees, nodeSectors)) backpointers.replace(key)
+    return this.write(trees, deviceSets)
   }
 
-  /** Nodes for all btrees, those that say where these nodes lie included. */
-  private reserveNodes(): AllocInfoBytes {
+  /**
+   * Nodes for all btrees, those that say where these nodes lie included. `dataBytes`: of the back pointers of data; `holes`: buckets that are
+   * free between those of data.
+   */
+  private reserveNodes(dataBytes: number, holes: number): AllocInfoBytes {
     let bytes: AllocInfoBytes = { alloc: 0, lru: 0, freespace: 0, backpointers: 0, accounting: 0 }
     const ours = [...this.heaps.values()].reduce((sum, keys) => sum + this.nodesFor(keys.bytes), 0)
     for (;;) {
-      bytes = larger(bytes, this.allocInfoBytes())
+      bytes = larger(bytes, this.allocInfoBytes(dataBytes, holes))
       const { lru, ...others } = bytes
       const needed = Object.values(others).reduce((sum: number, each: number) => sum + this.nodesFor(each), ours)
       const total = needed + (lru > 0 ? this.nodesFor(lru) : 0)
@@ -145,7 +194,7 @@ export class VolumeBuilder {
     }
   }
 
-  private allocInfoBytes(): AllocInfoBytes {
+  private allocInfoBytes(dataBytes: number, holes: number): AllocInfoBytes {
     const { spaces, reserved, counters, heaps } = this
     const nodeSectors = this.options.nodeBytes / SECTOR
     let buckets = 0
@@ -154,8 +203,9 @@ export class VolumeBuilder {
     for (const { of, used } of spaces) {
       buckets += used.size
       runs += used.size + 1
-      if (of.bucketSectors !== nodeSectors) {
-        for (const { type } of used.values()) if (type === DataType.btree || type === DataType.user) partial++
+      for (const { type, sectors } of used.values()) {
+        if (type === DataType.user && sectors < of.bucketSectors) partial++
+        if (type === DataType.btree && nodeSectors < of.bucketSectors) partial++
       }
     }
     const copies = reserved.reduce((sum, places) => sum + places.length, 0)
@@ -164,8 +214,8 @@ export class VolumeBuilder {
     return {
       alloc: buckets * ALLOC_BYTES,
       lru: partial * SET_BYTES,
-      freespace: Math.min(runs, 4 * spaces.length + reserved.length) * SET_BYTES,
-      backpointers: copies * BACKPOINTER_BYTES,
+      freespace: Math.min(runs, 4 * spaces.length + holes + reserved.length) * SET_BYTES,
+      backpointers: dataBytes + copies * BACKPOINTER_BYTES,
       accounting: (counters.size + kinds + sets + heaps.size + ALLOC_INFO_BTREES.length) * COUNTERS_BYTES,
     }
   }
@@ -183,9 +233,9 @@ export class VolumeBuilder {
   }
 
   /** Back pointers to all reserved nodes, as far as their positions go. */
-  private placeholders(): KeyHeap {
+  private placeholders(): Iterable<Key> {
     const levels = [this.reserved.map(nodeAt)]
-    return backpointerKeys(this.spaces, [{ btree: 0, levels }], this.options.nodeBytes / SECTOR)
+    return nodeBackpointers(this.spaces, [{ btree: 0, levels }], this.options.nodeBytes / SECTOR)
   }
 
   /** Room for a node on as many devices as copies are wanted, on the emptiest of those that may have it. */
@@ -193,7 +243,7 @@ export class VolumeBuilder {
     const { copies, copiesRequired, isPreferred, nodeBytes } = this.options
     const places: NodePlace[] = []
     let durability = 0
-    for (const space of this.candidates(DataType.btree, isPreferred)) {
+    for (const space of devicesFor(this.spaces, DataType.btree, isPreferred)) {
       if (durability >= copies) break
       const sector = space.takeNode(nodeBytes / SECTOR)
       if (sector < 0) continue
@@ -207,15 +257,7 @@ export class VolumeBuilder {
     return places
   }
 
-  /** Devices that may hold data of a type: preferred ones first, then by how full they are. */
-  private candidates(type: number, isPreferred: (device: number) => boolean): DeviceSpace[] {
-    const fill = ({ of, usedSectors }: DeviceSpace): number => usedSectors / (of.bucketCount * of.bucketSectors)
-    return this.spaces
-      .filter(({ of }) => of.durability > 0 && ((of.dataAllowed >> type) & 1) === 1)
-      .sort((a, b) => Number(isPreferred(b.of.index)) - Number(isPreferred(a.of.index)) || fill(a) - fill(b))
-  }
-
-  private write(trees: readonly TreeShape[]): BuiltVolume {
+  private write(trees: readonly TreeShape[], dataSets: readonly (readonly number[])[]): BuiltVolume {
     const { options, spaces, heaps } = this
     const devices = spaces.map(({ of }) => of.device)
     const target = { devices, writer: new NodeWriter(options), random: options.random }
@@ -231,6 +273,7 @@ export class VolumeBuilder {
     return {
       cleanRecords: clean.bytes.slice(),
       journalSeq: BigInt(JOURNAL_SEQ),
+      features: [...this.features],
       devices: spaces.map(({ of, journalBuckets }) => {
         const isWritten = journal.devices.includes(of.index)
         return {
@@ -242,6 +285,7 @@ export class VolumeBuilder {
       }),
       replicas: [
         ...[...nodeSets.values()].map((set) => ({ dataType: DataType.btree, devices: set })),
+        ...dataSets.map((set) => ({ dataType: DataType.user, devices: set })),
         { dataType: DataType.journal, devices: journal.devices },
       ],
     }
@@ -259,7 +303,7 @@ export class VolumeBuilder {
     const entry = entryBytes(description, records.bytes, options.seal, options.blockBytes)
     const devices: number[] = []
     let durability = 0
-    for (const { of, journalBuckets } of this.candidates(DataType.journal, options.isPreferred)) {
+    for (const { of, journalBuckets } of devicesFor(this.spaces, DataType.journal, options.isPreferred)) {
       if (durability >= options.copies) break
       if (journalBuckets.length <= JOURNAL_BUCKET_FIRST) continue
       of.device.write(entry, journalBuckets[JOURNAL_BUCKET_FIRST] * of.bucketSectors * SECTOR)
@@ -274,7 +318,10 @@ export class VolumeBuilder {
   }
 
   private addClocks(records: RecordWriter): void {
-    const written = this.reserved.flat().length * (this.options.nodeBytes / SECTOR)
+    let written = this.reserved.flat().length * (this.options.nodeBytes / SECTOR)
+    for (const { used } of this.spaces) {
+      for (const { type, sectors } of used.values()) if (type === DataType.user) written += sectors
+    }
     records.keyVersion(0n)
     records.clock(0, 0n)
     records.clock(1, BigInt(written))

@@ -81,13 +81,20 @@ export class FileData {
     const { look, blocks, volume } = this
     const { blockBytes } = blocks
     const end = offset + data.length
-    look.look(file, sectorBelow(offset, blockBytes), sectorAbove(end, blockBytes))
+    const start = sectorBelow(offset, blockBytes)
+    const isOnePiece = end <= start * SECTOR + PIECE_BYTES
+    look.look(file, start, sectorAbove(end, blockBytes), isOnePiece ? EXTENTS_OVERWRITTEN_MAX : Infinity)
     const granted = look.needed
-    volume.capacity.grant(granted)
+    if (granted > 0) volume.capacity.grant(granted)
     try {
-      for (let at = offset; at < end;) at = this.writePiece(file, at, data.subarray(at - offset), also)
+      let at = offset
+      if (isOnePiece) at = this.writePiece(file, at, data, also) // which has been looked at
+      while (at < end) {
+        this.lookAtPiece(file, at, end)
+        at = this.writePiece(file, at, data.subarray(at - offset), also)
+      }
     } finally {
-      volume.capacity.release(granted)
+      if (granted > 0) volume.capacity.release(granted)
     }
   }
 
@@ -187,13 +194,20 @@ export class FileData {
     return done
   }
 
-  /** Writes as much from `at` on as goes into one transaction. Returns where it ends. */
+  /** Looks at as much from `at` on as goes into one transaction, if there are not too many extents. */
+  private lookAtPiece(file: ChangingFile, at: number, end: number): void {
+    const { blockBytes } = this.blocks
+    const start = sectorBelow(at, blockBytes)
+    const wanted = Math.min(end, start * SECTOR + PIECE_BYTES)
+    this.look.look(file, start, sectorAbove(wanted, blockBytes), EXTENTS_OVERWRITTEN_MAX)
+  }
+
+  /** Writes as much from `at` on as was looked at. Returns where it ends. */
   private writePiece(file: ChangingFile, at: number, data: Uint8Array, also: AlsoChange): number {
     const { look, blocks, files } = this
     const { blockBytes } = blocks
     const start = Math.floor(at / blockBytes) * blockBytes
     const wanted = Math.min(at + data.length, start + PIECE_BYTES)
-    look.look(file, start / SECTOR, sectorAbove(wanted, blockBytes), EXTENTS_OVERWRITTEN_MAX)
     const end = Math.min(wanted, sectorAbove(look.end * SECTOR, blockBytes) * SECTOR)
     const size = Math.max(file.size, end)
     const bytes = this.wholeBlocks(file, at, end, data)

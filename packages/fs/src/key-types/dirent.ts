@@ -36,11 +36,15 @@ const TYPE_NAMES: readonly (string | undefined)[] = [
 const DOT = 0x2e
 const SLASH = 0x2f
 
-/** The value of an entry that leads to an inode. */
+/** The value of an entry that leads to an inode. Byte by byte: each new name comes by here. */
 export function direntBytes(targetHi: number, targetLo: number, type: number, name: Uint8Array): Uint8Array {
   const value = new Uint8Array(DirentValue.size + name.length)
-  const view = new DataView(value.buffer)
-  DirentValue.write(view, 0, { target: (BigInt(targetHi) << 32n) | BigInt(targetLo), type })
+  const { offsets } = DirentValue
+  for (let i = 0; i < 4; i++) {
+    value[offsets.target + i] = targetLo >>> (8 * i)
+    value[offsets.target + 4 + i] = targetHi >>> (8 * i)
+  }
+  value[offsets.type] = type
   value.set(name, DirentValue.size)
   return value
 }

@@ -10,10 +10,13 @@ import { setPermissions } from './inode-changes.ts'
 import type { Tree } from './tree.ts'
 import type { View } from './view.ts'
 
+/** What access lists need of the tree. */
+export type AccessTree = Pick<Tree, 'attributes' | 'hasAcls'>
+
 const NO_NAME = new Uint8Array(0)
 
 /** chmod(2): the access list says the same then. Throws VolumeError EOPNOTSUPP for symbolic links. */
-export function changeMode(tree: Tree, updates: Updates, view: View, inode: Inode, mode: number): void {
+export function changeMode(tree: AccessTree, updates: Updates, view: View, inode: Inode, mode: number): void {
   if (inode.isSymlink)
     throw new VolumeError('EOPNOTSUPP', `inode ${inode.number}`, 'a symbolic link has no permissions')
   setPermissions(inode, mode)
@@ -29,7 +32,14 @@ export function changeMode(tree: Tree, updates: Updates, view: View, inode: Inod
  * Sets an access control list, given as Linux shows it; one without entries is none. `type`: aclAccess or aclDefault of `XattrType`. Throws
  * VolumeError EINVAL for a malformed list, EACCES for a default list of something else than a directory, ERANGE, EOPNOTSUPP.
  */
-export function setAcl(tree: Tree, updates: Updates, view: View, inode: Inode, type: number, shown: Uint8Array): void {
+export function setAcl(
+  tree: AccessTree,
+  updates: Updates,
+  view: View,
+  inode: Inode,
+  type: number,
+  shown: Uint8Array,
+): void {
   const entries = parseShownAcl(shown)
   if (entries === undefined || (entries.length > 0 && !isValidAcl(entries))) {
     throw new VolumeError('EINVAL', `inode ${inode.number}`, 'a malformed access control list')
@@ -51,18 +61,18 @@ export function setAcl(tree: Tree, updates: Updates, view: View, inode: Inode, t
 }
 
 /** Nothing happens if there is none: that is what lists are like in Linux. Throws VolumeError EOPNOTSUPP. */
-export function removeAcl(tree: Tree, updates: Updates, view: View, inode: Inode, type: number): void {
+export function removeAcl(tree: AccessTree, updates: Updates, view: View, inode: Inode, type: number): void {
   refuseWithoutAcls(tree, inode)
   tree.attributes.remove(updates, view, inode, type, NO_NAME)
 }
 
-function refuseWithoutAcls({ hasAcls }: Tree, inode: Inode): void {
+function refuseWithoutAcls({ hasAcls }: AccessTree, inode: Inode): void {
   if (hasAcls && !inode.isSymlink) return
   throw new VolumeError('EOPNOTSUPP', `inode ${inode.number}`, 'has no access control lists')
 }
 
 function put(
-  { attributes }: Tree,
+  { attributes }: AccessTree,
   updates: Updates,
   view: View,
   inode: Inode,

@@ -12,7 +12,7 @@ import { Field } from '../inode-fields.ts'
 import type { Inode } from '../inode.ts'
 import { XattrType } from '../key-types/xattr.ts'
 import { clearOption, EFFECTIVE_PREFIX, OPTION_PREFIX, setOption, wantsRebalance } from '../option-attributes.ts'
-import { changeMode, removeAcl, setAcl } from './access-changes.ts'
+import { changeMode, removeAcl, setAcl, type AccessTree } from './access-changes.ts'
 import { ATTRIBUTE_BYTES_MAX } from './attribute-table.ts'
 import { killPrivileges, setField, setTime } from './inode-changes.ts'
 import type { Tree } from './tree.ts'
@@ -47,7 +47,7 @@ export function applyChanges(tree: Tree, updates: Updates, view: View, inode: In
  * there is no difference between making and replacing.
  */
 export function setAttribute(
-  tree: Tree,
+  tree: AccessTree & Pick<Tree, 'now'>,
   updates: Updates,
   view: View,
   inode: Inode,

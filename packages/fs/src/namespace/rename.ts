@@ -19,6 +19,7 @@ import { Inode, InodeFlag } from '../inode.ts'
 import { subvolume as subvolumeType, SubvolumeValue } from '../key-types/subvolume.ts'
 import { NodeRef } from '../node-ref.ts'
 import { inheritOptions } from '../option-attributes.ts'
+import type { TimeScale } from '../time-scale.ts'
 import { countSubdirectory, isCounted, pointBack, refuseFixed, setField, setTime, touch } from './inode-changes.ts'
 import { nameTarget } from './names.ts'
 import type { Removals } from './removals.ts'
@@ -33,27 +34,50 @@ export interface NamePlace {
 
 const FS_PATH_PARENT_AT = KEY_BYTES + SubvolumeValue.offsets.fsPathParent
 const SNAPSHOT_MAX = 0xffffffff
+const NO_VIEW: View = { subvolume: 0, snapshot: 0, ancestors: new Set() }
 
 /** One of the two names. */
 class Side {
-  readonly view: View
-  readonly directory: Inode
-  readonly name: Uint8Array
+  view: View = NO_VIEW
+  /** That has the name, or is to have it: of both sides the same object, if it is the same directory. */
+  directory: Inode
+  name: Uint8Array = new Uint8Array(0)
   readonly entry = new Key()
-  readonly isThere: boolean
+  isThere = false
   /** What the name leads to, if it is there. */
   readonly target = new NodeRef()
   readonly inode: Inode
+  private readonly ownDirectory: Inode
 
-  constructor(tree: Tree, updates: Updates, view: View, directory: Inode, name: Uint8Array) {
-    this.view = view
-    this.directory = directory
+  constructor(times: TimeScale) {
+    this.inode = new Inode(times)
+    this.ownDirectory = new Inode(times)
+    this.directory = this.ownDirectory
+  }
+
+  /** Reads the directory. */
+  enter(tree: Tree, updates: Updates, { directory, name }: NamePlace): void {
     this.name = name
-    this.inode = new Inode(tree.times)
-    this.isThere = tree.names.find(updates, view, directory, name, this.entry)
+    this.directory = this.ownDirectory
+    this.view = tree.writable(directory.subvolume)
+    tree.loadDirectory(updates, this.view, directory, this.directory)
+  }
+
+  /** It is the directory of another side. */
+  enterWith({ view, directory }: Side, name: Uint8Array): void {
+    this.name = name
+    this.directory = directory
+    this.view = view
+  }
+
+  /** Looks for the name. */
+  find(tree: Tree, updates: Updates): void {
+    const { view, target } = this
+    target.set(0, 0, 0)
+    this.isThere = tree.names.find(updates, view, this.directory, this.name, this.entry)
     if (!this.isThere) return
-    tree.follow(this.entry, view.subvolume, this.target)
-    tree.load(updates, tree.view(this.target.subvolume), this.target, this.inode)
+    tree.follow(this.entry, view.subvolume, target)
+    tree.load(updates, tree.view(target.subvolume), target, this.inode)
   }
 
   get isSubvolume(): boolean {
@@ -62,6 +86,17 @@ class Side {
 
   fail(code: VolumeError['code'], message: string): never {
     throw new VolumeError(code, decodeUtf8(this.name), message)
+  }
+}
+
+/** What a call works with; one object serves all of them, as keys are large. */
+export class RenameSides {
+  readonly old: Side
+  readonly target: Side
+
+  constructor(times: TimeScale) {
+    this.old = new Side(times)
+    this.target = new Side(times)
   }
 }
 
@@ -74,8 +109,10 @@ export class Rename {
   private readonly from: NamePlace
   private readonly to: NamePlace
   private readonly isSameDirectory: boolean
+  private readonly sides: RenameSides
 
-  constructor(tree: Tree, removals: Removals, updates: Updates, from: NamePlace, to: NamePlace) {
+  constructor(tree: Tree, removals: Removals, sides: RenameSides, updates: Updates, from: NamePlace, to: NamePlace) {
+    this.sides = sides
     this.tree = tree
     this.removals = removals
     this.updates = updates
@@ -119,14 +156,13 @@ export class Rename {
 
   private findSides(): [old: Side, target: Side] {
     const { tree, updates, from, to } = this
-    const oldView = tree.writable(from.directory.subvolume)
-    const oldDirectory = new Inode(tree.times)
-    tree.loadDirectory(updates, oldView, from.directory, oldDirectory)
-    const view = this.isSameDirectory ? oldView : tree.writable(to.directory.subvolume)
-    const directory = this.isSameDirectory ? oldDirectory : new Inode(tree.times)
-    if (!this.isSameDirectory) tree.loadDirectory(updates, view, to.directory, directory)
-    const old = new Side(tree, updates, oldView, oldDirectory, from.name)
-    return [old, new Side(tree, updates, view, directory, to.name)]
+    const { old, target } = this.sides
+    old.enter(tree, updates, from)
+    if (this.isSameDirectory) target.enterWith(old, to.name)
+    else target.enter(tree, updates, to)
+    old.find(tree, updates)
+    target.find(tree, updates)
+    return [old, target]
   }
 
   /** A directory must not come below itself. `other`: a side whose file goes the other way. */
