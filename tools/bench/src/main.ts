@@ -14,6 +14,7 @@ import { get } from './sets/get.ts'
 import { hashtable } from './sets/hashtable.ts'
 import { list } from './sets/list.ts'
 import { locks } from './sets/locks.ts'
+import { mountWrite } from './sets/mount-write.ts'
 import { mount } from './sets/mount.ts'
 import { put } from './sets/put.ts'
 import { threads } from './sets/threads.ts'
@@ -33,6 +34,7 @@ const SETS: ReadonlyMap<string, BenchSet> = new Map<string, BenchSet>([
   ['threads', threads],
   ['format', format],
   ['mount', mount],
+  ['mount-write', mountWrite],
   ['database', database],
 ])
 

@@ -1,7 +1,7 @@
 /**
  * Mounting: FUSE servers as child processes, and images over a loop device. What was mounted here is unmounted again when
  * the process ends, be it by an error or by a signal, lazily and with SIGKILL if nothing else helps; what a killed run left
- * mounted, the next run unmounts. All of it is mounted read only, in BENCH_DIRECTORY/mounts/PROCESS-ID/. Needs root.
+ * mounted, the next run unmounts. All of it is mounted in BENCH_DIRECTORY/mounts/PROCESS-ID/. Needs root.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -16,6 +16,8 @@ export interface Server {
   readonly name: string
   /** What it shows: the files of a tree, or as many files with made-up contents. */
   readonly shows: 'tree' | 'made-up files'
+  /** Left out: it is only read. */
+  readonly access?: 'ro' | 'rw'
   /** The process that mounts `directory`, serves in the foreground, and ends with 0 when somebody unmounts it. */
   command(directory: string): readonly [program: string, ...args: string[]]
 }
@@ -24,6 +26,8 @@ export interface Server {
 export interface MountPoint {
   readonly server: Server
   readonly directory: string
+  /** The process that serves it; undefined while it isn't mounted. */
+  readonly pid: () => number | undefined
   /** Mounts, as the first time: a new server process, and nothing in the kernel's caches. Unmounts what was there. */
   readonly renew: () => Promise<void>
   /** Empties the kernel's caches of names, attributes and pages of this mount; the server goes on. */
@@ -56,6 +60,7 @@ export function mountPoint(server: Server): MountPoint {
   return {
     server,
     directory,
+    pid: () => serving?.pid,
     unmount,
     async renew() {
       await unmount()
@@ -64,17 +69,22 @@ export function mountPoint(server: Server): MountPoint {
     },
     async dropCaches() {
       // To change the flags of a mount, even into what they are, throws its unused names away, and with them all else.
-      await run('mount', ['-i', '-c', '-o', 'remount,ro', 'none', directory], 'ignore', ANSWER_MS)
+      const as = `remount,${server.access ?? 'ro'}`
+      await run('mount', ['-i', '-c', '-o', as, 'none', directory], 'ignore', ANSWER_MS)
       if (serving !== undefined) await untilIdle(serving) // forgets what the kernel has forgotten
     },
   }
 }
 
-/** Mounts an ext4 image over a loop device. */
-export function mountLoop(image: string, name = 'ext4'): { readonly directory: string; unmount(): void } {
+/** Mounts an image over a loop device. */
+export function mountLoop(
+  image: string,
+  name = 'ext4',
+  access: 'ro' | 'rw' = 'ro',
+): { readonly directory: string; unmount(): void } {
   const directory = place(name)
   mounted.set(directory, undefined)
-  must('mount', ['-o', 'loop,ro,noatime', image, directory])
+  must('mount', ['-o', access === 'ro' ? 'loop,ro,noatime' : 'loop', image, directory])
   return {
     directory,
     unmount() {

@@ -81,6 +81,38 @@ export function largeFile(bytes: number): Tree {
   }
 }
 
+/** As sources are: `files` of 100 bytes to 60 KiB, most of them small, 25 to a directory, in a repository of git. */
+export function sourceTree(files: number): Tree {
+  return {
+    name: `sources-${files}`,
+    fill(directory) {
+      let state = 1
+      for (let i = 0; i < files; i++) {
+        const parent = join(directory, `part-${Math.floor(i / 500)}`, `module-${Math.floor(i / 25) % 20}`)
+        if (i % 25 === 0) mkdirSync(parent, { recursive: true })
+        state = Math.imul(state, 1664525) + 1013904223
+        const size = Math.floor(100 * 600 ** ((state >>> 8) / 2 ** 24)) // as many of 1 to 2 KiB as of 2 to 4
+        writeFileSync(join(parent, `source-${i}.c`), `int line_${i} = ${i};\n`.repeat(Math.ceil(size / 24)))
+      }
+      const git = ['-C', directory, '-c', 'user.name=bench', '-c', 'user.email=bench@localhost']
+      for (const words of [
+        ['init', '-q'],
+        ['add', '-A'],
+        ['commit', '-q', '-m', 'all'],
+        ['gc', '-q'],
+      ]) {
+        must('git', [...git, ...words])
+      }
+    },
+  }
+}
+
+/** The tree as an archive of tar(1). */
+export function archiveOf(tree: Tree): string {
+  const source = treeDirectory(tree)
+  return made(`${tree.name}.tar`, (path) => must('tar', ['-C', source, '-cf', path, '.']))
+}
+
 /** The tree on the machine's own filesystem. */
 export function treeDirectory(tree: Tree): string {
   return made(tree.name, (path) => {

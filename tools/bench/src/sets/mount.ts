@@ -147,7 +147,7 @@ async function onMounts(
   const image = ext4Of(tree, VOLUME_BYTES)
   const ext4 = mountLoop(image)
   try {
-    return await onServers(tree, [...ours(), passthrough(ext4.directory), fuse2fs(image)], rows)
+    return await onServers(tree, [...ours(), passthrough(() => ext4.directory), fuse2fs(image)], rows)
   } finally {
     ext4.unmount()
   }
@@ -156,7 +156,7 @@ async function onMounts(
 /** The same with cowherd alone, served by one thread and by two. */
 async function onOurs(tree: Tree, rows: (points: readonly MountPoint[]) => Promise<Row[]>): Promise<Row[]> {
   const volume = volumeOf(tree, VOLUME_BYTES)
-  return onServers(tree, [cowherdMount(TWO_THREADS, volume, 2), cowherdMount(ONE_THREAD, volume)], rows)
+  return onServers(tree, [cowherdMount(TWO_THREADS, volume, { threads: 2 }), cowherdMount(ONE_THREAD, volume)], rows)
 }
 
 async function onServers(
