@@ -23,6 +23,15 @@ const IN_MEMORY: readonly Deviation[] = [
   },
 ]
 
+/** Of any server: the kernel keeps no times of access for them. */
+const SERVED: readonly Deviation[] = [
+  {
+    cases: ['times/read'],
+    reason:
+      "what was written lies in the kernel's cache, which answers the read: the server hears of none, and can note none",
+  },
+]
+
 const DEVIATIONS: Readonly<Record<string, readonly Deviation[]>> = {
   tmpfs: IN_MEMORY,
   overlay: IN_MEMORY, // when it lies over tmpfs
@@ -30,6 +39,8 @@ const DEVIATIONS: Readonly<Record<string, readonly Deviation[]>> = {
     { cases: ['symlink/longest'], reason: 'a symlink holds 1023 bytes at most' },
     { cases: ['mknod/devices'], reason: "numbers of devices are kept as System V's: 14 bits and 18" },
   ],
+  'fuse.cowherd': SERVED,
+  'fuseblk.cowherd': SERVED,
   btrfs: [
     { cases: ['statfs/follows'], reason: 'free space is counted by chunks, and given back by transactions to come' },
     { cases: ['xattr/trusted'], reason: 'it lists the name space trusted to everybody' },

@@ -82,6 +82,9 @@ describe.skipIf(!fuseAvailable())('directories', () => {
     expect(await place.cowherd(['umount', directory])).toEqual(nothing)
     const none = { code: 1, out: '', err: `cowherd: ${directory}: no volume is mounted there\n` }
     expect(await place.cowherd(['debug', directory])).toEqual(none)
+    const missing = { code: 1, out: '', err: `cowherd: ${place.path('none')}: no such directory\n` }
+    expect(await place.cowherd(['debug', place.path('none')])).toEqual(missing)
+    expect(await place.cowherd(['umount', place.path('none')])).toEqual(missing)
     const other = await place.cowherd(['umount', '/proc'])
     expect([other.code, other.err]).toEqual([1, expect.stringContaining('a mount of another kind (proc)')])
   })

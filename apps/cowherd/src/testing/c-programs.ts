@@ -12,8 +12,13 @@ export const hasCompiler = spawnSync('cc', ['--version']).status === 0
 const compiled = new Map<string, string>()
 let folder: string | undefined
 
+type ProgramName = 'change-tree' | 'random-operations' | 'synced-files' | 'synced-rounds' | 'verified-blocks'
+
+/** Linked statically, as they run in the guest of the referee too. */
+const STATIC: ReadonlySet<string> = new Set(['change-tree'])
+
 /** Path of the program that `c/NAME.c` is the source of. Throws if it can't be compiled. */
-export function cProgram(name: 'random-operations' | 'synced-files'): string {
+export function cProgram(name: ProgramName): string {
   const path = compiled.get(name) ?? compile(name)
   compiled.set(name, path)
   return path
@@ -22,7 +27,8 @@ export function cProgram(name: 'random-operations' | 'synced-files'): string {
 function compile(name: string): string {
   folder ??= newFolder()
   const path = join(folder, name)
-  const { status, stderr } = spawnSync('cc', ['-O2', '-Wall', '-o', path, join(SOURCES, `${name}.c`)])
+  const flags = ['-O2', '-Wall', ...(STATIC.has(name) ? ['-static'] : [])]
+  const { status, stderr } = spawnSync('cc', [...flags, '-o', path, join(SOURCES, `${name}.c`)])
   if (status !== 0) throw new Error(`${name}.c could not be compiled:\n${stderr.toString()}`)
   return path
 }

@@ -41,6 +41,8 @@ export interface StartOptions {
 }
 
 const CHILD_SECONDS_MAX = 50
+/** A busy machine is no failure. */
+const START_MS_MAX = 180_000
 const FOLDER_OF_SOCKETS = '/run/cowherd'
 
 export class MountPlace {
@@ -115,8 +117,9 @@ export class MountPlace {
   async serve(volume: string, words: readonly string[] = [], options: StartOptions = {}): Promise<Running> {
     const argv = [this.program, 'mount', '-f', '-o', 'ro', ...words, '--', volume, this.directory]
     const server = this.start(process.execPath, argv, options)
-    await until(() => server.child.exitCode !== null || this.sockets(server.pid).length > 0)
-    if (server.child.exitCode !== null) throw new Error(`mount ended: ${server.said()}`)
+    const isUp = (): boolean => this.sockets(server.pid).length > 0
+    await until(() => server.child.exitCode !== null || isUp(), START_MS_MAX)
+    if (!isUp()) throw new Error(`mount ended: ${server.said()}`)
     return server
   }
 

@@ -20,6 +20,8 @@ const MACHINE_PACKAGES = {
   xz: 'xz-utils',
   fusermount3: 'fuse3', // for mounts of the volumes that are judged
 }
+/** Programs that mounts are tried with. What can't be had isn't tried. */
+const TRIED_PROGRAMS = { rsync: 'rsync', fio: 'fio' }
 /** What the real tool and the guest's programs load, and the programs themselves. */
 const TRIXIE_PACKAGES = [
   ...['libaio1t64', 'libblkid1', 'libc6', 'libgcc-s1', 'libkeyutils1', 'liblz4-1', 'libsodium23', 'libudev1'],
@@ -37,6 +39,7 @@ export async function setup(say: (words: string) => void): Promise<Place> {
   const installed = findPlace()
   if (installed !== undefined) {
     await installMissing(MACHINE_PACKAGES)
+    await installTried(say)
     await manifestProgram()
     return installed
   }
@@ -50,6 +53,7 @@ export async function setup(say: (words: string) => void): Promise<Place> {
 
   say('programs of this machine: qemu, gcc, xz')
   await installMissing(MACHINE_PACKAGES)
+  await installTried(say)
   await manifestProgram()
 
   say('indexes of Debian experimental and trixie')
@@ -75,6 +79,15 @@ export async function setup(say: (words: string) => void): Promise<Place> {
   const place = findPlace()
   if (place === undefined) throw new RefereeError(`the installation in ${folder} is not whole`)
   return place
+}
+
+async function installTried(say: (words: string) => void): Promise<void> {
+  try {
+    await installMissing(TRIED_PROGRAMS)
+  } catch (error) {
+    if (!(error instanceof RefereeError)) throw error
+    say(`goes without ${Object.keys(TRIED_PROGRAMS).join(' and ')}: ${error.message}`)
+  }
 }
 
 /** The tool starts with the loader and the libraries beside it, wherever the folder lies. */

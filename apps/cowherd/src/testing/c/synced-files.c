@@ -1,5 +1,5 @@
 /*
- * synced-files write DIRECTORY LOG     works until it is killed, or the filesystem is
+ * synced-files write DIRECTORY LOG     works until it is killed, or the filesystem is, or that can't write any more
  * synced-files check DIRECTORY LOG     says what is missing of what the log holds; exit status 1 if something is
  *
  * Files of all sizes are made, synced, and then told of in a line of the log, which lies elsewhere: number and seed. A file is
@@ -41,8 +41,8 @@ static size_t content(uint64_t number)
 
 static int ended(const char *what)
 {
-	if (errno == ENOTCONN || errno == ECONNABORTED || errno == EIO)
-		exit(0); /* the filesystem was killed */
+	if (errno == ENOTCONN || errno == ECONNABORTED || errno == EIO || errno == EROFS || errno == ENOSPC)
+		exit(0); /* the filesystem was killed, or its device has failed */
 	perror(what);
 	exit(1);
 }
