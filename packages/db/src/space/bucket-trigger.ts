@@ -85,7 +85,7 @@ export class SpaceTriggers {
   /** Forgets the transaction before. */
   begin(): void {
     this.count = 0
-    this.indexes.clear()
+    if (this.indexes.size > 0) this.indexes.clear()
   }
 
   /**
