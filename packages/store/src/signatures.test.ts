@@ -14,7 +14,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 function image(name: string): string {
   const path = join(folder, name)
   writeFileSync(path, '')
-  truncateSync(path, 64 << 20)
+  truncateSync(path, 256 << 20)
   return path
 }
 
