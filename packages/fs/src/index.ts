@@ -18,7 +18,7 @@ export type {
 } from './file-system-writer.ts'
 export { FileType, INODE_V1, INODE_V2, INODE_V3, Inode, InodeFlag, ROOT_INODE } from './inode.ts'
 export { fsKeyTypes } from './key-types/index.ts'
-export { NewTree, type NewNode, type NewTreeOptions } from './new-tree/new-tree.ts'
+export { NewTree, type NewNode, type NewNodeHead, type NewTreeOptions } from './new-tree/new-tree.ts'
 export { NodeRef } from './node-ref.ts'
 export { OpenFile } from './open-file.ts'
 export type { ByteRange } from './open-file.ts'

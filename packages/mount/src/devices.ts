@@ -1,7 +1,7 @@
 /** Opening the devices of a volume, all or none. */
 
 import type { BlockDevice, WritableBlockDevice } from '@cowherd/shim'
-import { openStore, openWritableStore } from '@cowherd/store'
+import { openStore, openWritableStore, withAllOpen } from '@cowherd/store'
 
 export interface DeviceManner {
   /** Take no locks: what is read may be changing. */
@@ -15,7 +15,7 @@ export function withDevices<T>(
   { nolock = false, note }: DeviceManner,
   open: (devices: BlockDevice[]) => T,
 ): T {
-  return opened(paths, (path) => openStore(path, { lock: !nolock, note }), open)
+  return withAllOpen(paths, (path) => openStore(path, { lock: !nolock, note }), open)
 }
 
 /** The same for writing, with exclusive locks. `claimed`: how claims on block devices are given up. */
@@ -25,20 +25,5 @@ export function withWritableDevices<T>(
   open: (devices: WritableBlockDevice[]) => T,
 ): T {
   const options = { note, ...(claimed === undefined ? {} : { claimed }) }
-  return opened(paths, (path) => openWritableStore(path, options), open)
-}
-
-function opened<Device extends BlockDevice, T>(
-  paths: readonly string[],
-  openOne: (path: string) => Device,
-  open: (devices: Device[]) => T,
-): T {
-  const devices: Device[] = []
-  try {
-    for (const path of paths) devices.push(openOne(path))
-    return open(devices)
-  } catch (error) {
-    for (const device of devices) device.close()
-    throw error
-  }
+  return withAllOpen(paths, (path) => openWritableStore(path, options), open)
 }

@@ -3,8 +3,8 @@
 import { closeSync, openSync, ftruncateSync, unlinkSync } from 'node:fs'
 import { makeVolume, openDatabase, openVolume, type Database, type Volume } from '@cowherd/db'
 import { addFirstKeys, fsDatabaseParts, fsKeyTypes, openFileSystem, writableFileSystem } from '@cowherd/fs'
-import { fillWithRandom, nativeCodecs, type BlockDevice, type WritableBlockDevice } from '@cowherd/shim'
-import { openStore, openWritableStore } from '@cowherd/store'
+import { fillWithRandom, nativeCodecs, type WritableBlockDevice } from '@cowherd/shim'
+import { openStore, openWritableStore, withAllOpen } from '@cowherd/store'
 import { FileCalls } from './file-calls.ts'
 import type { CallName, EngineData } from './messages.ts'
 
@@ -31,7 +31,7 @@ export function openEngine(data: EngineData, note: Note): Engine {
 }
 
 function openToRead({ devices, subvolume, ...options }: EngineData, note: Note): Engine {
-  return withDevices(
+  return withAllOpen(
     devices,
     (path) => openStore(path, { note }),
     (open) => {
@@ -50,7 +50,7 @@ function openToWrite(data: EngineData, note: Note): Engine {
   const { devices, subvolume, createBytes, ...options } = data
   if (createBytes !== undefined) makeFile(devices, createBytes)
   try {
-    return withDevices(
+    return withAllOpen(
       devices,
       (path) => openWritableStore(path, { note }),
       (open) => {
@@ -121,22 +121,6 @@ function format(devices: readonly WritableBlockDevice[]): void {
       fill: (builder) => addFirstKeys(builder, { codecs, random, strHash: 'siphash' }),
     },
   )
-}
-
-/** Opens all devices, or none. */
-function withDevices<Device extends BlockDevice, T>(
-  paths: readonly string[],
-  openOne: (path: string) => Device,
-  open: (devices: Device[]) => T,
-): T {
-  const devices: Device[] = []
-  try {
-    for (const path of paths) devices.push(openOne(path))
-    return open(devices)
-  } catch (error) {
-    for (const device of devices) device.close()
-    throw error
-  }
 }
 
 function closedUnless<T>(volume: Volume | Database, action: () => T): T {

@@ -1,5 +1,6 @@
 export { openStore, type OpenStoreOptions } from './file-store.ts'
 export { memoryStore, writableMemoryStore, type Pages } from './memory-store.ts'
+export { withAllOpen } from './open-all.ts'
 export { physicalBlockBytes } from './physical-block.ts'
 export { findSignature } from './signatures.ts'
 export { joinVolume, parseVolume } from './volume-name.ts'

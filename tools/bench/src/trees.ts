@@ -18,7 +18,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { needPlace } from '@cowherd/referee'
-import { must } from './run.ts'
+import { must, succeeds } from './run.ts'
 
 /** Where all of it lies; may be deleted at any time. */
 export const BENCH_DIRECTORY = join(realpathSync(tmpdir()), 'cowherd-bench')
@@ -128,7 +128,9 @@ export function volumeOf(tree: Tree, sizeBytes: number, dataChecksum: 'crc32c' |
   return made(`${name}.bcachefs`, (path) => {
     writeFileSync(path, '')
     truncateSync(path, sizeBytes)
-    must(needPlace().bcachefs, ['format', '--quiet', `--data_checksum=${dataChecksum}`, `--source=${source}`, path])
+    const words = ['format', '--quiet', '--force', `--data_checksum=${dataChecksum}`, `--source=${source}`, path]
+    // it crashes now and then
+    if (!succeeds(needPlace().bcachefs, words)) must(needPlace().bcachefs, words)
   })
 }
 

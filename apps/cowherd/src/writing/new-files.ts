@@ -7,23 +7,14 @@
  */
 
 import { VolumeError } from '@cowherd/db'
-import { FileType, NodeRef, type Attribute, type Caller, type Inode, type Time } from '@cowherd/fs'
+import { FileType, NodeRef, type Attribute, type Caller, type Inode, type NewNodeHead } from '@cowherd/fs'
 import { utf8 } from '../cli/text.ts'
 import { attributeKind, type Losses } from '../copy/unkept.ts'
 import type { Place } from './place.ts'
 import type { WritableFiles } from './writable-files.ts'
 
 /** What a file is to be. */
-export interface FileHead {
-  /** With the type. */
-  readonly mode: number
-  readonly uid: number
-  readonly gid: number
-  readonly atime: Time
-  readonly mtime: Time
-  /** Of a device node. */
-  readonly major: number
-  readonly minor: number
+export interface FileHead extends NewNodeHead {
   /** By whole names. */
   readonly attributes: readonly Attribute[]
 }
