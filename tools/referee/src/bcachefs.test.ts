@@ -53,6 +53,16 @@ describe('failures of the tool itself', () => {
     expect(fs.readdirSync(temporary)).toEqual([])
   })
 
+  test('a tool that does nothing any more is ended and run again', async () => {
+    standIn(`echo said; [ $n = 3 ] || exec sleep 60`)
+    expect(await bcachefs(['fsck', '-n', image], { idleMs: 300 })).toMatchObject({ code: 0, stdout: 'said\n', runs: 3 })
+  })
+
+  test('a tool that works is left alone', async () => {
+    standIn(`end=$(($(date +%s) + 2)); while [ $(date +%s) -lt $end ]; do :; done`)
+    expect(await bcachefs(['fsck', '-n', image], { idleMs: 500 })).toMatchObject({ code: 0, runs: 1 })
+  })
+
   test('an image that is put back keeps its size and its holes', async () => {
     fs.truncateSync(image, 256 * 2 ** 20)
     standIn(`[ $n = 2 ] || { echo longer >> "$last"; kill -SEGV $$; }`)

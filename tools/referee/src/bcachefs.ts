@@ -23,15 +23,18 @@ export interface Verdict {
 /** One run in twelve fails by itself at worst, so all of these do once in 250,000 times. */
 const RUNS_MAX = 5
 const TIMEOUT_MS = 300_000
+/** It waits for nobody but disks. */
+const IDLE_MS = 10_000
 
 /**
  * How the tool fails by itself. It leaves parts of the heap in disorder when it shuts down, and a thread that ends then, the
- * volume all written, stumbles over them. A failed assertion (SIGABRT with other words) or a panic isn't among these: that
+ * volume all written, stumbles over them, or waits for ever. A failed assertion (SIGABRT with other words) or a panic isn't among these: that
  * may be the volume's doing.
  */
 const OWN_FAILURES: readonly ((ended: Ended) => boolean)[] = [
   ({ signal, stderr }) => signal === 'SIGABRT' && /^tcache_thread_shutdown\(\): /m.test(stderr.toString()),
   ({ signal }) => signal === 'SIGSEGV',
+  ({ hung }) => hung,
 ]
 
 /** Said behind its last words, in up to a run in three: the journal is looked at when the devices have been let go. */
@@ -47,7 +50,7 @@ export async function bcachefs(args: readonly string[], options: RunOptions = {}
   const kept = writes(args) ? await keep(args.filter(isImage)) : undefined
   try {
     for (let runs = 1; ; runs++) {
-      const ended = await run(tool, args, { timeoutMs: TIMEOUT_MS, ...options })
+      const ended = await run(tool, args, { timeoutMs: TIMEOUT_MS, idleMs: IDLE_MS, ...options })
       if (runs === RUNS_MAX || !OWN_FAILURES.some((isIt) => isIt(ended))) return verdictOf(ended, runs)
       await kept?.putBack()
     }

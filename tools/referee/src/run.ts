@@ -1,6 +1,7 @@
 /** Runs a program to its end and keeps what it says. */
 
 import { spawn } from 'node:child_process'
+import { watchProgress } from './progress.ts'
 
 export interface Ended {
   /** Exit status; 137 if a signal ended it. */
@@ -8,6 +9,8 @@ export interface Ended {
   readonly signal: NodeJS.Signals | null
   readonly stdout: Buffer
   readonly stderr: Buffer
+  /** It was killed because it did nothing any more. */
+  readonly hung: boolean
 }
 
 export interface RunOptions {
@@ -17,6 +20,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>
   /** The program is killed when it takes longer. */
   readonly timeoutMs?: number
+  /** The program is killed when it has used next to no processor time for so long. Linux. */
+  readonly idleMs?: number
   /** What the program says is passed on to this process's standard error instead of being kept. */
   readonly show?: boolean
 }
@@ -39,9 +44,12 @@ export function run(program: string, args: readonly string[], options: RunOption
     // A program that ends without having read its input is no error here.
     child.stdin?.on('error', () => undefined)
     child.stdin?.end(options.input ?? '')
+    let hung = false
+    const stopWatching = watchProgress(child.pid, options.idleMs, () => (hung = child.kill('SIGKILL')))
     child.on('error', reject)
+    child.on('exit', stopWatching)
     child.on('close', (code, signal) => {
-      resolve({ code: code ?? 137, signal, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) })
+      resolve({ code: code ?? 137, signal, hung, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) })
     })
   })
 }

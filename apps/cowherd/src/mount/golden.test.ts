@@ -1,10 +1,10 @@
 /** Every golden volume, mounted: what the kernel shows of it is what Linux showed, and nothing was written. */
 
 import { readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
 import { fixture, fixtureNames, fuseAvailable } from '@cowherd/fixtures'
 import { referee } from '@cowherd/referee'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { modularProgram } from '../testing/built.ts'
 import { imageState } from '../testing/image-state.ts'
 import { MountPlace, NOTHING, until } from '../testing/mount-place.ts'
 
@@ -40,9 +40,8 @@ describe.skipIf(!fuseAvailable() || !referee.available())('golden volumes', () =
     expect(await place.left(server)).toEqual(NOTHING)
   })
 
-  test('the bundled program, which finds its engine beside it', async () => {
-    const program = join(dirname(place.program), 'bundle', 'main.js')
-    await place.run(process.execPath, [join(dirname(place.program), '..', 'bundle.js')])
+  test('the program of many modules, which finds its engine in its package', async () => {
+    const program = modularProgram()
     const words = ['mount', '-o', 'ro', place.volume('default'), place.directory]
     expect(await place.run(process.execPath, [program, ...words])).toEqual({ code: 0, out: '', err: '' })
     expect((await referee.manifest(place.directory)).trimEnd().split('\n')).toHaveLength(327)

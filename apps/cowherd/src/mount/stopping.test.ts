@@ -211,9 +211,7 @@ describe.skipIf(!userMountsAvailable() || loadNative() === undefined)('an ordina
 
 describe.skipIf(!fuseAvailable()).each(THREADS)('bugs, in a mount that %i threads serve', (threads) => {
   test('an operation that throws: the caller gets EIO, the mount is taken away, the process says why', async () => {
-    const server = await place.serve(volume, byThreads(threads), {
-      env: preload(place.path('bug.mjs'), bugInReadlink()),
-    })
+    const server = await place.serve(volume, byThreads(threads), preload(place.path('bug.mjs'), bugInReadlink()))
     const user = await openFile()
     expect((await place.shell('readlink -v "$m/tree/sym"')).err).toContain('Input/output error')
     expectBug(await server.ended.then(({ code, err }) => ({ code, err })), 70)
@@ -222,8 +220,8 @@ describe.skipIf(!fuseAvailable()).each(THREADS)('bugs, in a mount that %i thread
   })
 
   test('the same in the background goes to the log', async () => {
-    const env = preload(place.path('bug.mjs'), bugInReadlink())
-    const server = await place.mount(volume, [...byThreads(threads), '--log', place.path('log')], { env })
+    const bug = preload(place.path('bug.mjs'), bugInReadlink())
+    const server = await place.mount(volume, [...byThreads(threads), '--log', place.path('log')], bug)
     expect((await place.shell('readlink -v "$m/tree/sym"')).err).toContain('Input/output error')
     expect(await place.left(server)).toEqual(NOTHING)
     expect((await place.run('cat', [place.path('log')])).out).toMatch(
@@ -232,9 +230,8 @@ describe.skipIf(!fuseAvailable()).each(THREADS)('bugs, in a mount that %i thread
   })
 
   test('the main thread throws', async () => {
-    const server: Running = await place.serve(volume, byThreads(threads), {
-      env: preload(place.path('bug.mjs'), BUG_IN_MAIN_THREAD),
-    })
+    const bug = preload(place.path('bug.mjs'), BUG_IN_MAIN_THREAD)
+    const server: Running = await place.serve(volume, byThreads(threads), bug)
     const user = await openFile()
     process.kill(server.pid, 'SIGWINCH')
     expectBug(await server.ended.then(({ code, err }) => ({ code, err })), 'SIGKILL')
@@ -252,7 +249,7 @@ describe.skipIf(!fuseAvailable()).each(THREADS)('bugs, in a mount that %i thread
 describe.skipIf(!fuseAvailable() || !SOAK)('a bug while another thread is stuck', () => {
   test('the process ends all the same', { timeout: 60_000 }, async () => {
     const bugs = bugInReadlink() + stuckInLookup()
-    const server = await place.serve(volume, byThreads(3), { env: preload(place.path('bug.mjs'), bugs) })
+    const server = await place.serve(volume, byThreads(3), preload(place.path('bug.mjs'), bugs))
     const user = place.start('stat', [place.path('m', 'many')])
     await until(async () => (await place.inspect()).openRequests.length > 0)
     expect((await place.shell('readlink -v "$m/tree/sym"')).err).toContain('Input/output error')

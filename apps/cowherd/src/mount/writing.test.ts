@@ -288,8 +288,7 @@ describe.skipIf(!fuseAvailable())('the end of a mount that was written', () => {
 
   test('an error of ours: callers hear of it, nothing more is written, and the next mount recovers', async () => {
     const volume = await newVolume(64)
-    const env = preload(place.path('bug.mjs'), bugInReadlink())
-    const server = await place.serve(volume, RW, { env })
+    const server = await place.serve(volume, RW, preload(place.path('bug.mjs'), bugInReadlink()))
     await inside(`${CHANGE} && sync d/file && ln -s file d/link`)
     expect((await place.shell('readlink -v "$m/d/link"')).err).toContain('Input/output error')
     const { code, err } = await server.ended

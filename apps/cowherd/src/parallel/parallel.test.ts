@@ -39,7 +39,7 @@ beforeAll(() => {
   program = builtProgram()
   place = new MountPlace()
   folder = place.folder
-  readerUrl = new URL('parallel/reader.worker.js', pathToFileURL(program))
+  readerUrl = new URL('reader.worker.js', pathToFileURL(program))
   tuning = { readerUrl, takesPart: false, batchBytes: 100_000, cacheBytes: 1 }
 }, 120_000)
 afterAll(async () => place[Symbol.asyncDispose]())

@@ -1,24 +1,24 @@
 /** The program as a process of its own, for what can't be seen inside a test: signals, pipes, terminals. */
 
-import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { ensureBuilt } from '@cowherd/bootstrap'
 
-const APP = fileURLToPath(new URL('../..', import.meta.url))
+const ROOT = fileURLToPath(new URL('../../../..', import.meta.url))
 
-let built: string | undefined
+let isBuilt = false
 
-/** Path of the built program; builds it first where it is not up to date (a second where it is, once in a process). */
+/** Path of the program as it is installed, built first where it is not up to date. */
 export function builtProgram(): string {
-  built ??= build()
-  return built
+  return built('bundle/main.js')
 }
 
-function build(): string {
-  const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc')
-  const { stdout } = spawnSync(process.execPath, [compiler, '-b', APP])
-  const program = `${APP}dist/main.js`
-  if (!existsSync(program)) throw new Error(`the program could not be built:\n${stdout.toString()}`)
-  return program
+/** Path of the same program of many modules, which a fault can be put into; it takes twice as long to start. */
+export function modularProgram(): string {
+  return built('main.js')
+}
+
+function built(name: string): string {
+  if (!isBuilt) ensureBuilt(ROOT, 'apps/cowherd', ['packages', 'apps/cowherd'])
+  isBuilt = true
+  return `${ROOT}apps/cowherd/dist/${name}`
 }

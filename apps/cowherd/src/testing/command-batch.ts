@@ -2,6 +2,7 @@
 
 import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { modularProgram } from './built.ts'
 import type { Ended, MountPlace } from './mount-place.ts'
 
 export interface BatchLine {
@@ -12,7 +13,7 @@ export interface BatchLine {
 
 /** Runs command lines one after the other. Throws if the process ends without having done all. Outputs are read as UTF-8. */
 export async function runBatch(place: MountPlace, lines: readonly BatchLine[]): Promise<Ended[]> {
-  const folder = pathToFileURL(`${dirname(place.program)}/`).href
+  const folder = pathToFileURL(`${dirname(modularProgram())}/`).href
   const script = `
     import { run } from '${folder}cli/program.js'
     import { Output } from '${folder}cli/output.js'

@@ -32,6 +32,8 @@ export interface Running {
 }
 
 export interface StartOptions {
+  /** The program, where it isn't to be the one that is installed. */
+  readonly program?: string
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
   /** Read on standard input. */
@@ -102,7 +104,7 @@ export class MountPlace {
 
   /** `cowherd WORDS...` */
   cowherd(words: readonly string[], options: StartOptions = {}): Promise<Ended> {
-    return this.run(process.execPath, [this.program, ...words], options)
+    return this.run(process.execPath, [options.program ?? this.program, ...words], options)
   }
 
   /** Mounts a volume in the background. Throws if that fails. Returns the process that serves it. */
@@ -115,7 +117,7 @@ export class MountPlace {
 
   /** Mounts a volume in the foreground, and returns when the mount answers. */
   async serve(volume: string, words: readonly string[] = [], options: StartOptions = {}): Promise<Running> {
-    const argv = [this.program, 'mount', '-f', '-o', 'ro', ...words, '--', volume, this.directory]
+    const argv = [options.program ?? this.program, 'mount', '-f', '-o', 'ro', ...words, '--', volume, this.directory]
     const server = this.start(process.execPath, argv, options)
     const isUp = (): boolean => this.sockets(server.pid).length > 0
     await until(() => server.child.exitCode !== null || isUp(), START_MS_MAX)

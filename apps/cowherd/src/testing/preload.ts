@@ -1,15 +1,16 @@
 /**
  * Faults for the built program: a module that Node loads before it, in each of its threads, which makes the next call fail. The program
- * itself has no hook for that. Only the unbundled program takes it, whose packages are modules.
+ * itself has no hook for that. Only the program of many modules takes it.
  */
 
 import { writeFileSync } from 'node:fs'
-import { builtProgram } from './built.ts'
+import { modularProgram } from './built.ts'
+import type { StartOptions } from './mount-place.ts'
 
-/** Writes the module to `file`. Returns the environment that loads it. */
-export function preload(file: string, source: string): Record<string, string> {
+/** Writes the module to `file`. Returns how a program is started that loads it. */
+export function preload(file: string, source: string): StartOptions {
   writeFileSync(file, source)
-  return { NODE_OPTIONS: `--import=file://${file}` }
+  return { program: modularProgram(), env: { NODE_OPTIONS: `--import=file://${file}` } }
 }
 
 /** FileSystem.readlink has a bug. */
@@ -39,5 +40,5 @@ export const BUG_IN_MAIN_THREAD = `
 `
 
 function packageOf(name: string): string {
-  return new URL(`../../../packages/${name}/dist/index.js`, `file://${builtProgram()}`).href
+  return new URL(`../../../packages/${name}/dist/index.js`, `file://${modularProgram()}`).href
 }
