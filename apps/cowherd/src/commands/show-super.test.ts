@@ -37,6 +37,23 @@ test('prints JSON', async () => {
   expect(JSON.parse(all.out)).toHaveLength(2)
 })
 
+test('a copy that is damaged is passed over, and told of', async () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'cowherd-test-'))
+  const damaged = path.join(folder, 'damaged')
+  fs.copyFileSync(image, damaged)
+  const fd = fs.openSync(damaged, 'r+')
+  fs.writeSync(fd, 'damaged', 4096 + 800)
+  fs.closeSync(fd)
+  try {
+    const told = /^cowherd: .* sector 8: superblock: checksum mismatch .*; the copy at sector \d+ is used\n$/
+    for (const argv of [['show-super', damaged], ['ls', '-o', 'very_degraded', damaged]]) {
+      expect(await cowherd(argv)).toMatchObject({ code: 0, err: expect.stringMatching(told) as unknown })
+    }
+  } finally {
+    fs.rmSync(folder, { recursive: true })
+  }
+})
+
 test('says what is wrong in one line', async () => {
   expect(await cowherd(['show-super', '-f', 'members', image])).toMatchObject({
     code: 2,

@@ -5,7 +5,7 @@
 
 import { readFileSync, statSync } from 'node:fs'
 import type { Command } from 'commander'
-import { describeSuperblock, printSuperblock, SECTION_NAMES, type SectionName } from '@cowherd/db'
+import { copiesPassedOver, describeSuperblock, printSuperblock, SECTION_NAMES, type SectionName } from '@cowherd/db'
 import { deviceNumber } from '@cowherd/shim'
 import type { Context } from '../cli/context.ts'
 import { CommandError, ExitCode } from '../cli/exit-code.ts'
@@ -39,6 +39,7 @@ export function registerShowSuper(program: Command, context: Context): void {
 function show(context: Context, volume: string, { layout, fields: list, json }: Flags): void {
   const fields = list === undefined ? undefined : parseFields(list)
   const found = readSuperblocks(context, volume)
+  for (const text of found.flatMap(copiesPassedOver)) context.note(text)
   if (json === true) {
     const described = found.map(({ device, superblock }) => ({
       device: device.name,

@@ -51,7 +51,7 @@ export interface Assembly {
 export function assemble(candidates: readonly Candidate[], missing: MissingDevices = 'none'): Assembly {
   const chosen = newest(candidates)
   const best = chosen.superblock
-  const notes = notesOf(best)
+  const notes = [...candidates.flatMap(copiesPassedOver), ...notesOf(best)]
   const placed: (Candidate | undefined)[] = best.members.map(() => undefined)
   for (const candidate of candidates) {
     const stale = candidate === chosen ? staleMember(candidate, best) : strangeness(candidate, chosen)
@@ -71,6 +71,11 @@ export function assemble(candidates: readonly Candidate[], missing: MissingDevic
     journalBuckets: placed.map((candidate) => candidate?.superblock.journalBuckets),
     notes,
   }
+}
+
+/** What the user should know of a device whose first superblock can't be used, a sentence each. */
+export function copiesPassedOver({ superblock: { badCopies, sector } }: Pick<Candidate, 'superblock'>): string[] {
+  return badCopies.map((failure) => `${failure}; the copy at sector ${sector} is used`)
 }
 
 /** The candidate with the greatest (seq, write time); the first one given wins ties. */

@@ -46,8 +46,11 @@ const ENCRYPTION_TYPES = 2
  */
 export function readSuperblock(device: BlockDevice, codecs: Codecs, sector?: number): Superblock {
   const checksum = new Checksum(codecs)
-  const copy = sector === undefined ? firstGoodCopy(device, checksum) : readCopy(device, sector, checksum)
-  return at(device, copy.sector, 'EIO', () => decode(copy))
+  const { copy, badCopies } =
+    sector === undefined
+      ? firstGoodCopy(device, checksum)
+      : { copy: readCopy(device, sector, checksum), badCopies: NO_FAILURES }
+  return at(device, copy.sector, 'EIO', () => decode(copy, badCopies))
 }
 
 /** The bytes of one copy whose checksum is right, and its fixed part. */
@@ -57,13 +60,15 @@ interface Copy {
   readonly head: SuperblockHeadValue
 }
 
+const NO_FAILURES: readonly string[] = []
+
 /** There is no superblock at this place, damaged or not. */
 class NotASuperblock extends Malformed {}
 /** It is one, but too new. */
 class TooNew extends Malformed {}
 
-function firstGoodCopy(device: BlockDevice, checksum: Checksum): Copy {
-  const failures: unknown[] = []
+function firstGoodCopy(device: BlockDevice, checksum: Checksum): { copy: Copy; badCopies: readonly string[] } {
+  const failures: SuperblockError[] = []
   const attempt = <T>(read: () => T): T | undefined => {
     try {
       return read()
@@ -74,18 +79,17 @@ function firstGoodCopy(device: BlockDevice, checksum: Checksum): Copy {
     }
   }
   const first = attempt(() => readCopy(device, SUPERBLOCK_SECTOR, checksum))
-  if (first !== undefined) return first
+  if (first !== undefined) return { copy: first, badCopies: NO_FAILURES }
   const layout = attempt(() => readLayoutSector(device))
   for (const sector of (layout?.sectors ?? []).map(Number)) {
     if (sector === SUPERBLOCK_SECTOR) continue
     const copy = attempt(() => readCopy(device, sector, checksum))
-    if (copy !== undefined) return copy
+    if (copy !== undefined) return { copy, badCopies: failures.map(({ message }) => message) }
   }
   throw withoutGoodCopy(device, failures)
 }
 
-function withoutGoodCopy(device: BlockDevice, failures: readonly unknown[]): SuperblockError {
-  const errors = failures.filter((error) => error instanceof SuperblockError)
+function withoutGoodCopy(device: BlockDevice, errors: readonly SuperblockError[]): SuperblockError {
   if (errors.every(({ cause }) => cause instanceof NotASuperblock)) {
     return new SuperblockError('EINVAL', device.name, 'not a bcachefs volume')
   }
@@ -156,7 +160,7 @@ function verify(bytes: Uint8Array, head: SuperblockHeadValue, checksum: Checksum
 }
 
 /** Checks all that is in a good copy. Throws Malformed. */
-function decode({ sector, bytes, head }: Copy): Superblock {
+function decode({ sector, bytes, head }: Copy, badCopies: readonly string[]): Superblock {
   checkFixedPart(head)
   const { flags } = head
   const options = readOptions(flags, head.blockSize, head.version)
@@ -175,6 +179,7 @@ function decode({ sector, bytes, head }: Copy): Superblock {
   return {
     bytes,
     sector,
+    badCopies,
     version: head.version,
     versionMin: head.versionMin,
     versionUpgradeComplete: flag(flags, Flag.versionUpgradeComplete) || head.version,

@@ -59,6 +59,8 @@ export interface Superblock {
   readonly bytes: Uint8Array
   /** Sector this copy was read at. */
   readonly sector: number
+  /** What is wrong with the copies that were looked at before this one, a sentence each. */
+  readonly badCopies: readonly string[]
 
   /** Format version in use, `major << 10 | minor`. */
   readonly version: number
