@@ -41,13 +41,16 @@ const SETS: ReadonlyMap<string, BenchSet> = new Map<string, BenchSet>([
 const ROUNDS = 21
 const ROUNDS_QUICK = 5
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { quick: { type: 'boolean' } } })
-if (positionals.length === 0) console.log(`bench SET... [--quick]\nsets: ${[...SETS.keys()].join(', ')}`)
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: 'boolean' }, rounds: { type: 'string' } },
+})
+if (positionals.length === 0) console.log(`bench SET... [--quick] [--rounds N]\nsets: ${[...SETS.keys()].join(', ')}`)
 for (const name of positionals) {
   const set = SETS.get(name)
   if (set === undefined) throw new Error(`no set is called ${name}: there are ${[...SETS.keys()].join(', ')}`)
   const isQuick = values.quick === true
-  const rows = await set(isQuick ? ROUNDS_QUICK : ROUNDS, isQuick)
+  const rows = await set(Number(values.rounds ?? (isQuick ? ROUNDS_QUICK : ROUNDS)), isQuick)
   console.log(tableOf(rows))
   writeResults(fileURLToPath(new URL(`../results/${name}.json`, import.meta.url)), name, rows)
 }

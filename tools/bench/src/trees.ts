@@ -94,7 +94,8 @@ export function sourceTree(files: number): Tree {
         const size = Math.floor(100 * 600 ** ((state >>> 8) / 2 ** 24)) // as many of 1 to 2 KiB as of 2 to 4
         writeFileSync(join(parent, `source-${i}.c`), `int line_${i} = ${i};\n`.repeat(Math.ceil(size / 24)))
       }
-      const git = ['-C', directory, '-c', 'user.name=bench', '-c', 'user.email=bench@localhost']
+      // what a commit tidies up by itself would go on behind its back
+      const git = ['-C', directory, '-c', 'gc.auto=0', '-c', 'user.name=bench', '-c', 'user.email=bench@localhost']
       for (const words of [
         ['init', '-q'],
         ['add', '-A'],
