@@ -29,7 +29,8 @@ export class Doorbell {
   readonly memory: SharedArrayBuffer
   private readonly words: Int32Array
   private readonly numbers: Float64Array
-  private readonly seats: number
+  /** How many sessions can serve. */
+  readonly seats: number
   /** First word of this thread's seat. */
   private readonly own: number
 

@@ -12,8 +12,11 @@
  * error of the program. Such errors end the loop, after the request has been answered with EIO: the caller sees to the mount.
  */
 
+import { availableParallelism } from 'node:os'
+import { loadNative } from '@cowherd/shim'
 import { maxWriteBytesOf, negotiate, type Connection, type ConnectionOptions } from './connection.ts'
 import { DOORBELL_UNIQUE, Doorbell } from './doorbell.ts'
+import { EagerWait } from './eager-wait.ts'
 import { codeOf, FuseError, type ErrnoName } from './errno.ts'
 import { Notifier } from './notifier.ts'
 import { callForget, callOperation, firstRules, type RequestRules } from './dispatch.ts'
@@ -75,13 +78,13 @@ export class Session {
   constructor(device: number | Transport, operations: Operations, options: SessionOptions = {}) {
     const { memory = newSessionMemory(), seat = 0 } = options
     this.fd = typeof device === 'number' ? device : -1
-    this.transport = typeof device === 'number' ? deviceTransport(device) : device
+    this.doorbell = new Doorbell(memory.doorbell, seat)
+    this.transport = typeof device === 'number' ? deviceTransport(device, this.eagerWait(device)) : device
     this.operations = operations
     this.options = options
     this.rules = firstRules(maxWriteBytesOf(options))
     this.requests = new RequestTable(memory.requests)
     this.statistics = new Statistics(memory.statistics, seat)
-    this.doorbell = new Doorbell(memory.doorbell, seat)
     if (options.agreed !== undefined) this.agree(options.agreed)
     this.notifier = new Notifier(this.transport)
   }
@@ -125,6 +128,13 @@ export class Session {
       doorbell.leave()
       request.close()
     }
+  }
+
+  /** Of several threads the kernel would wake one while another looks; and a single processor has better things to do. */
+  private eagerWait(fd: number): EagerWait | undefined {
+    if (this.doorbell.seats > 1 || availableParallelism() < 2) return undefined
+    const native = loadNative()
+    return native && new EagerWait(() => native.isReadable(fd))
   }
 
   private readNext(request: Request): 'request' | 'nothing' | 'gone' {

@@ -4,6 +4,7 @@
  */
 
 import { readSync, writeSync } from 'node:fs'
+import type { EagerWait } from './eager-wait.ts'
 
 export interface Transport {
   /**
@@ -15,12 +16,20 @@ export interface Transport {
   write(buffer: Uint8Array, length: number): void
 }
 
-/** Messages over an open /dev/fuse. The descriptor may be used by several threads at once. */
-export function deviceTransport(fd: number): Transport {
+/** Messages over an open /dev/fuse. The descriptor may be used by several threads at once; one that is alone may wait eagerly. */
+export function deviceTransport(fd: number, eagerly?: EagerWait): Transport {
+  const read = (buffer: Uint8Array): number => readSync(fd, buffer, 0, buffer.length, null)
   return {
-    read: (buffer) => readSync(fd, buffer, 0, buffer.length, null),
+    read: eagerly === undefined ? read : (buffer) => readEagerly(read, buffer, eagerly),
     write: (buffer, length) => {
       writeSync(fd, buffer, 0, length, null)
     },
   }
+}
+
+function readEagerly(read: Transport['read'], buffer: Uint8Array, eagerly: EagerWait): number {
+  if (eagerly.look()) return read(buffer)
+  const length = read(buffer)
+  eagerly.slept()
+  return length
 }

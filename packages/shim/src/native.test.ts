@@ -156,6 +156,15 @@ describe.skipIf(native === undefined)('native calls', () => {
       expect(sockets.map(closesOnExec)).toEqual([true, true])
     })
 
+    test('whether there is something to read', () => {
+      const [ours = -1, theirs = -1] = sockets
+      expect(native.isReadable(theirs)).toBe(false)
+      writeSync(ours, 'x')
+      expect(native.isReadable(theirs)).toBe(true)
+      readSync(theirs, new Uint8Array(1))
+      expect(native.isReadable(theirs)).toBe(false)
+    })
+
     test('a descriptor from another process', () => {
       const [ours = -1, theirs = -1] = sockets
       // Node's own channel between processes passes sockets in this way

@@ -7,7 +7,7 @@
  * still serves the rest. Calls are synchronous. Paths are bytes without NUL, since names on a volume need not be UTF-8.
  *
  * Sources: flock(2), fcntl(2), lsetxattr(2), llistxattr(2), lgetxattr(2), lremovexattr(2), renameat2(2), lseek(2), mknod(2), utimensat(2), fallocate(2), linux/fs.h,
- * socketpair(2), unix(7), cmsg(3), and setxattr(2), listxattr(2), getxattr(2), lseek(2) of macOS.
+ * poll(2), socketpair(2), unix(7), cmsg(3), and setxattr(2), listxattr(2), getxattr(2), lseek(2) of macOS.
  */
 
 import { createRequire } from 'node:module'
@@ -70,6 +70,8 @@ export interface Native {
    * again; of a file they are zeros. Linux. Throws NativeError, EOPNOTSUPP where the filesystem or device can't.
    */
   discard(fd: number, offset: number, length: number, isDevice: boolean): void
+  /** Whether reading from a descriptor would not wait: there is data, the end, or an error. Throws NativeError ENOSYS. */
+  isReadable(fd: number): boolean
   /** Two connected stream sockets, which child processes don't inherit by themselves. Linux. Throws NativeError. */
   socketPair(): [number, number]
   /**
@@ -111,6 +113,7 @@ const SOCK_CLOEXEC = 0o2000000
 const MSG_CMSG_CLOEXEC = 0x40000000
 const SOL_SOCKET = 1
 const SCM_RIGHTS = 1
+const POLLIN = 1
 const SEEK_HOLE = process.platform === 'darwin' ? 3 : 4
 const SEEK_DATA = process.platform === 'darwin' ? 4 : 3
 /** Linux has no longer list of names, and no longer value. */
@@ -131,7 +134,7 @@ function bind(): Native | undefined {
   const mac = process.platform === 'darwin'
 
   const bound = new Map<string, NativeCall>()
-  const call = (prototype: string, ...values: unknown[]): number => {
+  const binding = (prototype: string): NativeCall => {
     let found = bound.get(prototype)
     if (found === undefined) {
       try {
@@ -141,8 +144,9 @@ function bind(): Native | undefined {
       }
       bound.set(prototype, found)
     }
-    return found(...values)
+    return found
   }
+  const call = (prototype: string, ...values: unknown[]): number => binding(prototype)(...values)
   const check = (prototype: string, ...values: unknown[]): number => {
     const result = call(prototype, ...values)
     if (result === -1) throw new NativeError(getSystemErrorName(-koffi.errno()), syscallName(prototype))
@@ -171,6 +175,11 @@ function bind(): Native | undefined {
   const seek = (fd: number, offset: number, whence: number): number =>
     check(`int64_t ${wide ? 'lseek' : 'lseek64'}(int fd, int64_t offset, int whence)`, fd, offset, whence)
   let xattrBytes: Uint8Array | undefined
+  // a structure pollfd: the descriptor, and what is waited for; what has come is written behind that
+  const polled = new Int32Array(2)
+  new Int16Array(polled.buffer)[2] = POLLIN
+  const pollPrototype = `int poll(void *fds, ${mac ? 'uint' : 'ulong'} count, int timeout)`
+  let poll: NativeCall | undefined
 
   return {
     flock(fd, kind) {
@@ -274,6 +283,11 @@ function bind(): Native | undefined {
         const name = wide ? 'fallocate' : 'fallocate64'
         check(`int ${name}(int fd, int mode, int64_t offset, int64_t length)`, fd, mode, offset, length)
       }
+    },
+    isReadable(fd) {
+      polled[0] = fd
+      poll ??= binding(pollPrototype) // called in loops: no array for its arguments
+      return poll(polled, 1, 0) !== 0
     },
     socketPair() {
       if (process.platform !== 'linux') throw new NativeError('ENOSYS', 'socketpair')
