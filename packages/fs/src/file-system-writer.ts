@@ -132,10 +132,15 @@ export interface FileSystemWriter {
   removeAttribute(ref: Readonly<NodeRef>, name: Uint8Array | string): void
 
   /**
-   * Writes all of `data` at byte `offset` of a regular file; the file grows as needed. `times`: it was written earlier, and whoever kept it sets the
-   * file's times. Throws ENOSPC, EFBIG, EIO with nothing of it written.
+   * Writes all of `data` at byte `offset` of a regular file; the file grows as needed. `kept`: it was written earlier, and whoever kept it sets the
+   * file's times, and calls `settle` before it looks at the file. Throws ENOSPC, EFBIG, EIO with nothing of it written.
    */
   write(ref: Readonly<NodeRef>, offset: number, data: Uint8Array, times?: 'now' | 'kept'): void
+  /**
+   * Single blocks that were `kept` are put together with those that follow: they take effect now, as by any other call that changes something. Throws EIO,
+   * EROFS; then they are lost.
+   */
+  settle(): void
   allocate(ref: Readonly<NodeRef>, offset: number, length: number, mode: AllocateMode): void
   /** Copies bytes within the volume; returns how many, fewer at the end of the source. */
   copyRange(

@@ -316,8 +316,16 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
   }
 
   write(ref: Readonly<NodeRef>, offset: number, data: Uint8Array, times: 'now' | 'kept' = 'now'): void {
+    if (times === 'kept') {
+      this.data.gather(ref, offset, data, refuseImmutable)
+      return
+    }
     this.tree.takeTime()
-    this.data.write(ref, offset, data, times === 'kept' ? refuseImmutable : undefined)
+    this.data.write(ref, offset, data)
+  }
+
+  settle(): void {
+    this.data.settle()
   }
 
   allocate(ref: Readonly<NodeRef>, offset: number, length: number, mode: AllocateMode): void {
@@ -341,16 +349,21 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
   }
 
   forget(ref: Readonly<NodeRef>, count = 1): void {
+    this.settle()
     this.removals.release(ref, count)
   }
 
   sync(): void {
+    this.settle()
     this.db.flush()
   }
 
   close(): void {
     try {
-      if (this.db.failure === undefined) deleteDeadInodes(this.db)
+      if (this.db.failure === undefined) {
+        this.settle()
+        deleteDeadInodes(this.db)
+      }
     } finally {
       this.db.close()
     }
@@ -366,6 +379,7 @@ export class WritableFileSystem extends FileSystem implements FileSystemWriter {
 
   /** One call: a transaction, and what follows if a file lost its last name in it. */
   private change(work: (updates: Updates) => void, options?: WriteOptions): void {
+    this.settle()
     this.tree.takeTime()
     this.removals.begin()
     this.db.write(work, options)

@@ -54,7 +54,7 @@ export function firstRules(ioBytesMax: number): RequestRules {
 
 /** How the body of an operation is taken apart. */
 interface Decoding {
-  readonly operation: keyof Operations
+  readonly operation: Exclude<keyof Operations, 'before'>
   /** The least size of the body: a shorter one is answered with EINVAL. */
   readonly bodyMin: number
   readonly call: (operations: Operations, request: Request, rules: RequestRules) => void

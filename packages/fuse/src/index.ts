@@ -14,6 +14,7 @@ export type { NodeTableDescriptor } from './node-table.ts'
 export { Notifier, invalidation } from './notifier.ts'
 export type { Operations } from './operations.ts'
 export {
+  Opcode,
   AllocateFlag,
   OpenFlag,
   ROOT_NODE,

@@ -265,6 +265,7 @@ test.each(withBody)('$operation $opcode: EINVAL for each body that is too short'
 
 test('each operation that is answered has its case', () => {
   const answered: Record<keyof Operations, boolean> = {
+    before: false,
     lookup: true,
     forget: false,
     getattr: true,

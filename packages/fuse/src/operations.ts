@@ -12,6 +12,8 @@ import type { AttributeChanges } from './attribute-changes.ts'
 import type { Request } from './request.ts'
 
 export interface Operations {
+  /** Comes before each operation, FORGET too: what was put off, to be done with more of its kind, can be done now. */
+  before?(opcode: number): void
   /** Finds a name. Answer: `entry`; one with node 0 lets the kernel remember that there is no such name, or ENOENT. */
   lookup?(request: Request, parent: number, name: Uint8Array): void
   /** The kernel gives `count` lookups of a node back: at zero it will not name the node again. No answer. Must be quick. */

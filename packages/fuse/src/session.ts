@@ -159,6 +159,7 @@ export class Session {
     switch (request.opcode) {
       case Opcode.forget:
       case Opcode.batchForget:
+        this.operations.before?.(request.opcode)
         callForget(this.operations, request)
         request.dismiss()
         return
@@ -174,6 +175,7 @@ export class Session {
         return
     }
     try {
+      this.operations.before?.(request.opcode)
       if (!callOperation(this.operations, request, this.rules)) request.error('ENOSYS')
     } catch (error) {
       if (!request.isUnanswered) throw error

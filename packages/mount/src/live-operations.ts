@@ -75,6 +75,11 @@ export class LiveOperations extends VolumeOperations {
     return false
   }
 
+  /** What was put off takes effect. */
+  protected settle(): void {
+    // nothing is
+  }
+
   /** Something was changed: what is open may stand on keys that are no more. */
   protected changed(): void {
     this.files.clear()
@@ -94,6 +99,7 @@ export class LiveOperations extends VolumeOperations {
     const { start, end } = before.doubt ?? { start: offset, end: offset }
     duties.writeBack?.(node, start, end, () => {
       try {
+        this.settle()
         const sought = seek(this.fileAt(node), offset, whence)
         const isSure = sought.doubt === undefined || sought.found === before.found || tries === 0
         if (!isSure) this.seekAgain(waiting, node, offset, whence, sought, tries - 1)

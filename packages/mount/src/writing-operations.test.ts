@@ -1,7 +1,8 @@
 /** What the kernel asks of a volume that is written, answered over a real one in memory. */
 
 import { ROOT_NODE, WriteFlag } from '@cowherd/fuse'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { VolumeError } from '@cowherd/db'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { bytes, MemoryMount } from './testing/memory-mount.ts'
 
 const O_EXCL = 0o200
@@ -306,6 +307,43 @@ describe('data', () => {
     expect(mount.getattr(node).attributes).toMatchObject({ ...times, size: 1 })
     mount.write(node, 0, bytes('y'))
     expect(mount.getattr(node).attributes?.mtimeSeconds).toBeGreaterThan(1e9)
+  })
+
+  test('blocks that the kernel writes back one by one become one transaction, when something else is asked for', () => {
+    const node = mount.file('a')
+    const other = mount.file('b')
+    const block = (value: number) => new Uint8Array(4096).fill(value)
+    mount.write(node, 0, new Uint8Array(40 * 4096).fill(9))
+    mount.write(other, 0, new Uint8Array(4 * 4096).fill(9))
+    const before = mount.db.changes
+    for (const at of [3, 30, 7]) mount.write(node, at * 4096, block(at), WriteFlag.cache)
+    expect(mount.db.changes).toBe(before)
+    mount.write(node, 7 * 4096, block(77), WriteFlag.cache) // again: the first comes before it
+    expect(mount.db.changes).toBe(before + 1)
+    mount.write(other, 4096, block(1), WriteFlag.cache)
+    expect(mount.db.changes).toBe(before + 2)
+    expect([3, 30, 7, 8].map((at) => mount.read(node, at * 4096, 1).bytes?.[0])).toEqual([3, 30, 77, 9])
+    expect(mount.read(other, 4096, 1).bytes?.[0]).toBe(1)
+    const later = mount.db.changes
+    for (let at = 0; at < 40; at++) mount.write(node, at * 4096, block(at), WriteFlag.cache)
+    expect(mount.db.changes).toBe(later + 1) // they are not put off without end
+    mount.operations.doorbell()
+    expect(mount.db.changes).toBe(later + 2)
+  })
+
+  test('blocks that are lost on their way to the devices: who brings their file to stable storage hears of it', () => {
+    const [node, other] = [mount.file('a'), mount.file('b')]
+    mount.write(node, 0, new Uint8Array(8 * 4096).fill(9))
+    mount.write(node, 4096, new Uint8Array(4096), WriteFlag.cache)
+    const write = vi.spyOn(mount.db, 'write').mockImplementationOnce(() => {
+      throw new VolumeError('EIO', 'disk', 'is gone')
+    })
+    expect(mount.getattr(node).kind).toBe('attributes')
+    write.mockRestore()
+    expect(mount.duties.at(-1)).toMatch(/^what was written to inode \d+ in subvolume 1 is lost: disk: is gone/)
+    const sync = (of: number) => mount.ask((to, request) => to.fsync(request, of)).value
+    expect([other, node, node].map(sync)).toEqual([undefined, 'EIO', undefined])
+    expect(mount.read(node, 4096, 1).bytes?.[0]).toBe(9)
   })
 
   test('with a write go capabilities, and set-user-id if the kernel says so', () => {

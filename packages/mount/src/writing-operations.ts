@@ -11,11 +11,11 @@ import { VolumeError } from '@cowherd/db'
 import { encodeUtf8 } from '@cowherd/kernel-lib'
 import { NodeRef } from '@cowherd/fs'
 import type { AllocateMode, AttributeChanges, Caller, FileSystem, FileSystemWriter } from '@cowherd/fs'
-import { AllocateFlag, OpenFlag, RenameFlag, SetattrFlag, WriteFlag, XattrFlag } from '@cowherd/fuse'
+import { AllocateFlag, Opcode, OpenFlag, RenameFlag, SetattrFlag, WriteFlag, XattrFlag } from '@cowherd/fuse'
 import type { AttributeChanges as SetattrChanges, NodeTable, Operations, Request } from '@cowherd/fuse'
 import type { CacheTimes } from './caching.ts'
 import type { EngineDuties } from './engine-duties.ts'
-import { volumeMessage } from './errno.ts'
+import { errnoOf, volumeMessage } from './errno.ts'
 import { LiveOperations } from './live-operations.ts'
 
 const CAPABILITY = encodeUtf8('security.capability')
@@ -44,6 +44,10 @@ export class WritingOperations extends LiveOperations {
   private readonly held = new Set<number>()
   /** A node that is known to have no capabilities: it was written last. */
   private plainNode = 0
+  /** Whose single blocks are being put together. */
+  private gatheringNode = 0
+  /** Of files whose blocks could not be written when they had been taken: why. */
+  private readonly lost = new Map<number, unknown>()
   private isClosed = false
   /**
    * Files of subvolumes that can only be read are not opened for writing: else the kernel would keep what is written, and the error come late.
@@ -59,8 +63,13 @@ export class WritingOperations extends LiveOperations {
     this.open = isAsked ? (request, node, flags) => this.openFile(request, node, flags) : undefined
   }
 
+  before(opcode: number): void {
+    if (opcode !== Opcode.write && opcode !== Opcode.release) this.settle()
+  }
+
   override forget(node: number, count: number): void {
     if (node === this.plainNode) this.plainNode = 0
+    this.lost.delete(node)
     this.accessTimes.forget(node)
     if (!this.held.has(node)) {
       super.forget(node, count)
@@ -192,11 +201,13 @@ export class WritingOperations extends LiveOperations {
   write(request: Request, node: number, _handle: number, offset: number, data: Uint8Array, writeFlags: number): void {
     if (!this.isThere(request, node)) return
     const { writer, inode } = this
+    if (node !== this.gatheringNode) this.settle()
     const ref = this.fileOf(node)
     this.dropCapability(node, ref)
     if ((writeFlags & WriteFlag.killSuidgid) !== 0) writer.setattr(ref, { killPrivileges: true }, inode)
     // of what it has kept so far the kernel tells the times by itself; but not of mapped memory if it keeps nothing else
     const isKept = (writeFlags & WriteFlag.cache) !== 0 && this.duties.writeBack !== undefined
+    this.gatheringNode = isKept ? node : 0
     writer.write(ref, offset, data, isKept ? 'kept' : 'now')
     this.changed()
     request.written(data.length)
@@ -258,6 +269,7 @@ export class WritingOperations extends LiveOperations {
   }
 
   fsync(request: Request, node: number): void {
+    this.refuseLost(node)
     this.duties.dropAttributes(node) // when it wrote back, the kernel did not think of the room that the data takes
     this.duties.sync(request)
   }
@@ -267,17 +279,42 @@ export class WritingOperations extends LiveOperations {
   }
 
   syncfs(request: Request): void {
+    for (const node of this.lost.keys()) this.refuseLost(node)
     this.duties.sync(request)
   }
 
   doorbell(): void {
-    if (!this.isClosed && this.duties.work()) this.files.clear()
+    if (this.isClosed) return
+    this.settle()
+    if (this.duties.work()) this.files.clear()
   }
 
   destroy(request: Request): void {
     this.isClosed = true
     this.duties.shutDown()
     request.ok()
+  }
+
+  /** Blocks that were put together take effect. If they can't, whoever asks for their file to be brought to stable storage hears of it. */
+  protected override settle(): void {
+    const node = this.gatheringNode
+    this.gatheringNode = 0
+    if (node === 0) return
+    try {
+      this.writer.settle()
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error
+      this.lost.set(node, error)
+      this.duties.note(`what was written to ${this.fileOf(node).toString()} is lost: ${volumeMessage(error)}`)
+    }
+  }
+
+  /** Throws what has become of a file's blocks, once. */
+  private refuseLost(node: number): void {
+    if (!this.lost.has(node)) return
+    const error = this.lost.get(node)
+    this.lost.delete(node)
+    throw error
   }
 
   private openFile(request: Request, node: number, flags: number): void {

@@ -58,6 +58,8 @@ export interface DataSource {
   readonly writer: DataRequest['writer']
   /** Left out: normal. */
   readonly watermark?: number
+  /** Units of what is stored as it is are no larger: whole blocks. */
+  readonly unitBytes?: number
 }
 
 const SECTOR = 512
@@ -135,7 +137,7 @@ export class ExtentWriter {
     const stored = storedBytes / SECTOR
     const space = this.allocate(stored, options, source)
     // A bucket is full: what it has left gets what fits there.
-    if (space.sectors < stored) return this.storePlain(extents, bytes, 0, options, space)
+    if (space.sectors < stored) return this.storePlain(extents, bytes, 0, options, space, source)
     this.sink.ensureFeature(type)
     const csumType = this.encoder.checksumType(options.dataChecksum)
     const unit = this.unit.set(whole.length / SECTOR, stored, csumType, COMPRESSION_OF_OPTION[type])
@@ -155,7 +157,7 @@ export class ExtentWriter {
     source: DataSource,
   ): number {
     const space = this.allocate(bytes.length / SECTOR, options, source)
-    return this.storePlain(extents, bytes, compressionType, options, space)
+    return this.storePlain(extents, bytes, compressionType, options, space, source)
   }
 
   /** Writes as much of `bytes` as `space` holds, as it is. */
@@ -165,12 +167,14 @@ export class ExtentWriter {
     compressionType: number,
     options: DataOptions,
     space: DataSpace,
+    { unitBytes = Infinity }: DataSource,
   ): number {
-    const { unit, encoder, unitBytes } = this
+    const { unit, encoder } = this
     const { sectors } = space
     const csumType = encoder.checksumType(options.dataChecksum)
     const hasEntry = csumType !== 0 || compressionType !== 0
-    const unitSectors = hasEntry ? Math.min(unitBytes / SECTOR, UNIT_SECTORS_MAX) : sectors
+    const most = hasEntry ? Math.min(this.unitBytes / SECTOR, UNIT_SECTORS_MAX) : sectors
+    const unitSectors = Math.min(unitBytes / SECTOR, most)
     let stored = bytes.subarray(0, sectors * SECTOR)
     if (encoder.isEncrypting) {
       const staged = this.stage(stored.length)

@@ -69,6 +69,20 @@ export class BlockWriter {
     return sectors
   }
 
+  /** As `put`, of single blocks at several places in the middle of a file: `bytes` has them one behind the other. */
+  putBlocks(updates: Updates, file: ChangingFile, offsets: Float64Array, bytes: Uint8Array): number {
+    const { extents, key, volume, blockBytes } = this
+    const first = extents.count
+    const start = extents.sectors
+    volume.data.write(extents, bytes, file.options, { writer: file.writer, unitBytes: blockBytes })
+    let sectors = 0
+    for (let i = 0; i < offsets.length; i++) {
+      extents.copy(first + i, key, file.version, (offsets[i] - i * blockBytes) / SECTOR - start)
+      sectors += this.inserter.insert(updates, key)
+    }
+    return sectors
+  }
+
   /** Makes zeros of the bytes from `from` to `to`, all in one block, in a file that is going to have `size` bytes. As `put`. */
   zero(updates: Updates, file: ChangingFile, from: number, to: number, size: number): number {
     const { blockBytes } = this

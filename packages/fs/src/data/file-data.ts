@@ -1,7 +1,7 @@
 /**
  * `FileData`: what changes the contents of files. `WritableFileSystem` does it on behalf of its users. Format chapter 6, 6.7 to 6.10.
  *
- *     write      blocks to new space, then their keys        block-writer.ts
+ *     write      blocks to new space, then their keys        block-writer.ts, gathered-writes.ts
  *     allocate   promises of space, and holes                space-promises.ts, holes.ts
  *     resize     the size; what lies behind                  resize.ts
  *     copy       sharing what can be shared                  range-copy.ts
@@ -21,6 +21,7 @@ import { BlockWriter } from './block-writer.ts'
 import { ChangingFiles, FILE_BYTES_MAX, type AlsoChange, type ChangingFile } from './changing-file.ts'
 import type { DataVolume } from './data-volume.ts'
 import { ExtentInserter } from './extent-inserter.ts'
+import { GatheredWrites } from './gathered-writes.ts'
 import { Holes } from './holes.ts'
 import { RangeCopy } from './range-copy.ts'
 import { RangeLook } from './range-look.ts'
@@ -49,6 +50,7 @@ export class FileData {
   private readonly promises: SpacePromises
   private readonly resizing: Resize
   private readonly copying: RangeCopy
+  private readonly gathered: GatheredWrites
   /** Where a piece is put together of old and new bytes. */
   private piece = new Uint8Array(0)
 
@@ -68,6 +70,7 @@ export class FileData {
     this.promises = new SpacePromises(volume, this.files, this.blocks, this.holes, inserter, this.look)
     this.resizing = new Resize(volume, this.files, this.blocks)
     this.copying = new RangeCopy(volume, this.files, inserter, this.look)
+    this.gathered = new GatheredWrites(volume, this.files, this.blocks, this.look)
   }
 
   /**
@@ -75,6 +78,7 @@ export class FileData {
    * written; EIO too if it is not more than a mebibyte.
    */
   write(ref: Readonly<NodeRef>, offset: number, data: Uint8Array, also: AlsoChange = this.touch): void {
+    this.settle()
     const file = this.files.open(ref)
     checkRange(ref, offset, data.length)
     if (data.length === 0) return
@@ -96,6 +100,16 @@ export class FileData {
     } finally {
       if (granted > 0) volume.capacity.release(granted)
     }
+  }
+
+  /** The same, but single blocks are put together with those that follow: they take effect by `settle`, or any other call. */
+  gather(ref: Readonly<NodeRef>, offset: number, data: Uint8Array, also: AlsoChange): void {
+    if (!this.gathered.take(ref, offset, data, also)) this.write(ref, offset, data, also)
+  }
+
+  /** What was gathered takes effect. Throws VolumeError EIO, EROFS; then it is lost. */
+  settle(): void {
+    this.gathered.settle()
   }
 
   /**
@@ -136,6 +150,7 @@ export class FileData {
     mode: AllocateMode,
     also: AlsoChange = this.touch,
   ): void {
+    this.settle()
     const file = this.files.open(ref)
     checkRange(ref, offset, length)
     if (length === 0) throw new VolumeError('EINVAL', ref.toString(), 'a range of no bytes')
@@ -157,6 +172,7 @@ export class FileData {
 
   /** Cuts or lengthens a file to `size` bytes. Throws VolumeError ENOENT, EISDIR, EINVAL, EROFS, EFBIG, EIO. */
   resize(ref: Readonly<NodeRef>, size: number, also: AlsoChange = this.touch): void {
+    this.settle()
     const file = this.files.open(ref)
     checkRange(ref, size, 0)
     this.resizing.resize(file, size, also)
@@ -174,6 +190,7 @@ export class FileData {
     length: number,
     also: AlsoChange = this.touch,
   ): number {
+    this.settle()
     const source = this.files.open(from, false)
     const target = this.files.open(to)
     checkRange(from, fromOffset, 0)

@@ -54,6 +54,8 @@ export interface Twin {
   bytes: Uint8Array
 }
 
+const NOTHING_ELSE = (): void => undefined
+
 export class FileRig {
   readonly setting: Setting
   readonly disks: Uint8Array[]
@@ -89,6 +91,13 @@ export class FileRig {
   write(twin: Twin, offset: number, data: Uint8Array): void {
     this.data.write(twin.ref, offset, data)
     if (data.length === 0) return
+    this.grow(twin, offset + data.length)
+    twin.bytes.set(data, offset)
+  }
+
+  /** Writes what may take effect later: by `this.data.settle`, or any other change. */
+  gather(twin: Twin, offset: number, data: Uint8Array): void {
+    this.data.gather(twin.ref, offset, data, NOTHING_ELSE)
     this.grow(twin, offset + data.length)
     twin.bytes.set(data, offset)
   }

@@ -18,6 +18,7 @@ export class RandomFileChanges {
 
   some(count: number): void {
     for (let i = 0; i < count; i++) this.one()
+    this.rig.data.settle()
   }
 
   one(): void {
@@ -49,8 +50,21 @@ export class RandomFileChanges {
       case 7:
         rig.write(twin, size, this.bytes(Math.max(0, Math.min(length, FILE_BYTES - size))))
         break
+      case 8:
+        this.gather(twin)
+        break
       default:
         rig.write(twin, offset, this.bytes(length))
+    }
+  }
+
+  /** Blocks here and there, of this file mostly; some lie behind its end, and some are parts of blocks. */
+  private gather(twin: Twin): void {
+    const { rig, random } = this
+    for (let count = 1 + random.below(60); count > 0; count--) {
+      const to = random.chance(0.05) ? random.pick(rig.twins) : twin
+      const offset = random.below(to.bytes.length / 4096 + 1) * 4096
+      rig.gather(to, offset, this.bytes(random.chance(0.95) ? 4096 : 1000))
     }
   }
 

@@ -17,6 +17,7 @@ const MODES = [0o644, 0o755, 0o600, 0o7777, 0o2755, 0o4711]
 const DEPTH_MAX = 4
 /** In bytes: some blocks. */
 const SIZE_MAX = 20_000
+const BLOCK = 4096
 
 export class TreeDriver {
   fs: WritableFileSystem
@@ -94,6 +95,7 @@ export class TreeDriver {
 
   /** The same without what somebody uses. */
   compareNamed(): void {
+    this.fs.settle()
     for (const tree of this.trees) this.compareDirectory(tree.root, `${tree.subvolume}:`)
   }
 
@@ -225,13 +227,16 @@ export class TreeDriver {
   }
 
   private write(): void {
+    const { random } = this
     const node = this.node()
-    const offset = this.random.below(SIZE_MAX)
-    const data = this.random.fill(new Uint8Array(1 + this.random.below(SIZE_MAX)))
+    const isBlock = random.chance(0.3)
+    const offset = isBlock ? BLOCK * random.below(SIZE_MAX / BLOCK) : random.below(SIZE_MAX)
+    const data = random.fill(new Uint8Array(isBlock ? BLOCK : 1 + random.below(SIZE_MAX)))
+    const times = isBlock ? 'kept' : 'now'
     this.both(
       `write ${data.length} at ${offset}`,
-      () => node.tree.write(node, offset, data),
-      () => this.fs.write(this.ref(node), offset, data),
+      () => node.tree.write(node, offset, data, times),
+      () => this.fs.write(this.ref(node), offset, data, times),
     )
   }
 

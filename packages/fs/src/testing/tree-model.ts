@@ -205,13 +205,13 @@ export class ModelTree {
     node.ctime = this.now
   }
 
-  write(node: ModelNode, offset: number, data: Uint8Array): void {
+  write(node: ModelNode, offset: number, data: Uint8Array, times: 'now' | 'kept'): void {
     this.refuseMissing(node)
     if (node.isDirectory) throw new ModelError('EISDIR')
     if (node.kind !== 'file') throw new ModelError('EINVAL')
     resize(node, Math.max(node.content.length, offset + data.length))
     node.content.set(data, offset)
-    this.touch(node)
+    if (times === 'now') this.touch(node)
   }
 
   setAttribute(node: ModelNode, name: string, value: string, mode: 'create' | 'replace' | undefined): void {

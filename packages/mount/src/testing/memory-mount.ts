@@ -3,7 +3,7 @@
 import { randomFillSync } from 'node:crypto'
 import { makeVolume, openDatabase, VolumeError, type Database } from '@cowherd/db'
 import { addFirstKeys, fsDatabaseParts, NodeRef, writableFileSystem, type WritableFileSystem } from '@cowherd/fs'
-import { AttributeChanges, FuseError, NodeTable, ROOT_NODE, SetattrFlag, type Request } from '@cowherd/fuse'
+import { AttributeChanges, FuseError, NodeTable, Opcode, ROOT_NODE, SetattrFlag, type Request } from '@cowherd/fuse'
 import { nativeCodecs, ThreadRegistry } from '@cowherd/shim'
 import { writableMemoryStore } from '@cowherd/store'
 import { SOLE_USER_TIMES } from '../caching.ts'
@@ -65,9 +65,10 @@ export class MemoryMount {
   }
 
   /** Has a request served. Returns its one answer. */
-  ask(serve: (operations: WritingOperations, request: Request) => void, caller: Caller = {}): Answer {
+  ask(serve: (operations: WritingOperations, request: Request) => void, caller: Caller = {}, opcode = 0): Answer {
     const fake = new FakeRequest(caller)
     try {
+      this.operations.before(opcode)
       serve(this.operations, fake.request)
     } catch (error) {
       const code = error instanceof FuseError ? error.code : errnoOf(error)
@@ -113,7 +114,7 @@ export class MemoryMount {
   }
 
   write(node: number, offset: number, data: Uint8Array, flags = 0): Answer {
-    return this.ask((to, request) => to.write(request, node, 0, offset, data, flags))
+    return this.ask((to, request) => to.write(request, node, 0, offset, data, flags), {}, Opcode.write)
   }
 
   read(node: number, offset: number, size: number, flags = 0): Answer {
