@@ -20,6 +20,9 @@ import { seek, SEEK_DATA, SEEK_HOLE } from './seeking.ts'
 const NAME_BYTES_MAX = 255
 const SECTOR = 512
 const SLASH = 0x2f
+const X_OK = 1
+const W_OK = 2
+const EXECUTABLE = 0o111
 const FILES_KEPT = 256
 const DIRECTORIES_KEPT = 64
 /** The names that Linux gives to options of a file. */
@@ -107,6 +110,21 @@ export class VolumeOperations implements Operations {
     const attributes = this.attributesOf(node)
     if (attributes === undefined) request.error('ESTALE')
     else request.statx(attributes, this.found.attrSeconds)
+  }
+
+  /**
+   * Whoever comes here has all rights: without default_permissions the kernel lets in nobody else. But as execve(2) does, it says that a file which
+   * nobody may execute can't be.
+   */
+  access(request: Request, node: number, mask: number): void {
+    if (!this.nodes.has(node)) return void request.error('ESTALE')
+    if (mask === 0) return void request.ok()
+    const { fs, inode } = this
+    const ref = this.fileOf(node)
+    fs.getattr(ref, inode)
+    if ((mask & X_OK) !== 0 && inode.isRegular && (inode.mode & EXECUTABLE) === 0) request.error('EACCES')
+    else if ((mask & W_OK) !== 0 && fs.isReadOnly(ref.subvolume)) request.error('EROFS')
+    else request.ok()
   }
 
   readlink(request: Request, node: number): void {

@@ -27,6 +27,15 @@ describe('making things', () => {
     expect(mount.getattr(ROOT_NODE).attributes?.mtimeSeconds).toBeGreaterThan(0)
   })
 
+  test('what may be done with it: all, but to execute what nobody may', () => {
+    const node = mount.file('a')
+    const may = (of: number, mask: number) => mount.ask((to, request) => to.access(request, of, mask))
+    expect([0, 2, 4, 6].map((mask) => may(node, mask).kind)).toEqual(['ok', 'ok', 'ok', 'ok'])
+    expect([1, 7].map((mask) => may(node, mask))).toEqual([error('EACCES'), error('EACCES')])
+    mount.setattr(node, ['mode'], { mode: S_IFREG | 0o604 | 0o010 })
+    expect([may(node, 1).kind, may(mount.directory('d'), 7).kind, may(1000, 0)]).toEqual(['ok', 'ok', error('ESTALE')])
+  })
+
   test('a file that is there: EEXIST if it must not be, else it is opened', () => {
     const node = mount.file('a')
     const again = (flags: number, name = 'a') =>

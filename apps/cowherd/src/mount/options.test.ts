@@ -157,6 +157,13 @@ describe.skipIf(!fuseAvailable())('who may look', () => {
     expect(await reads(FILE_WITH_LIST, 65534)).toBe(false)
   })
 
+  test('root is told what can be executed', async () => {
+    await place.mount(place.volume('default'), ['-o', 'ro'])
+    expect(
+      (await place.shell('cd "$m/tree"; test -r one; echo $?; test -x one; echo $?; test -x mid; echo $?')).out,
+    ).toBe('0\n0\n1\n')
+  })
+
   test('what the kernel is told stands in the table of mounts', async () => {
     await place.mount(place.volume('default'), ['-o', 'ro,noatime,allow_other,suid', '-o', 'dev'])
     const line = (await place.run('findmnt', ['-n', '-o', 'FSTYPE,OPTIONS', place.directory])).out
