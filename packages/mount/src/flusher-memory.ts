@@ -1,7 +1,7 @@
 /**
  * What the engine and its flusher share: one entry at a time, what is to be done with it, and what has come of that.
  *
- *     words: state | length | took us | - | fd of /dev/fuse | whether to ring | - ... | rows ...
+ *     words: state | length | took us | length of the head | fd of /dev/fuse | whether to ring | - ... | rows ...
  *     row of a device, by its number in the list: what to do | offset low | offset high | result of the flush | result of the write
  */
 
@@ -12,6 +12,8 @@ export const STATE = 0
 export const LENGTH = 1
 /** How long the last entry took, in microseconds. */
 export const TOOK_US = 2
+/** So much of the entry is written when the rest is on stable storage; 0: all together. */
+export const HEAD_BYTES = 3
 export const FUSE_FD = 4
 /** The engine sleeps, as far as is known, and is to be woken when it is done. */
 export const RINGS = 5

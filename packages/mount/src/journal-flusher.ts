@@ -66,10 +66,11 @@ export class JournalFlusher implements EntryThread {
     Atomics.store(this.words, memory.RINGS, 1)
   }
 
-  start({ bytes, copies, flushFirst }: EntryWrite): void {
+  start({ bytes, headBytes, copies, flushFirst }: EntryWrite): void {
     const { words } = this
     this.entry.set(bytes)
     words[memory.LENGTH] = bytes.length
+    words[memory.HEAD_BYTES] = headBytes
     this.devices.fill(-1)
     for (let row = 0; row < this.handles.length; row++) words.fill(0, memory.rowOf(row), memory.rowOf(row + 1))
     for (const { index, device } of flushFirst) {

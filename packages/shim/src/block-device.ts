@@ -109,3 +109,21 @@ export function refuseOutside(name: string, size: number, offset: number, length
   if (Number.isSafeInteger(offset) && offset >= 0 && length >= 0 && offset + length <= size) return
   throw new DeviceError('EIO', name, `${length} bytes at ${offset} are outside its ${size} bytes`)
 }
+
+/**
+ * Writes through, the first `headBytes` when all behind them are on stable storage; 0: all together. What is known by its head is there whole, or not at
+ * all, as long as a head that size is. Throws DeviceError.
+ */
+export function writeThroughHeadLast(
+  device: Pick<WritableBlockDevice, 'writeThrough'>,
+  source: Uint8Array,
+  offset: number,
+  headBytes: number,
+): void {
+  if (headBytes === 0 || headBytes >= source.length) {
+    device.writeThrough(source, offset)
+    return
+  }
+  device.writeThrough(source.subarray(headBytes), offset + headBytes)
+  device.writeThrough(source.subarray(0, headBytes), offset)
+}

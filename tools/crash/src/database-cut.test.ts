@@ -7,7 +7,7 @@ import { openVolume } from '@cowherd/db'
 import { fuzzCodecs as codecs, Random } from '@cowherd/fuzz'
 import { describe, expect, test } from 'vitest'
 import { referee } from '@cowherd/referee'
-import { cutTransactions, databaseStates, databaseStatesPerFsck, seed, timeoutMs } from './budget.ts'
+import { cutTransactions, databaseStates, databaseStatesPerFsck, firstState, seed, timeoutMs } from './budget.ts'
 import { cut } from './cut.ts'
 import {
   commit,
@@ -155,7 +155,7 @@ async function look(workload: Workload, images: readonly Image[], point: number,
 
 /** Looks at states of a workload, as `recorded` has it. What is thrown is told with the numbers that make the state again. */
 async function forStates(workload: Workload, recorded: Recorded, states: number): Promise<void> {
-  for (let number = 0; number < states; number++) {
+  for (let number = firstState; number < states; number++) {
     const random = new Random(seed, number)
     const point = random.below(recorded.commands.length + 1)
     const images = cut(recorded, point, random)

@@ -7,17 +7,27 @@
 import { Random } from '@cowherd/fuzz'
 import { referee } from '@cowherd/referee'
 import { describe, expect, test } from 'vitest'
-import { fileOperations, fileSystemStates, fileSystemStatesPerFsck, seed, timeoutMs } from './budget.ts'
+import {
+  entriesTorn,
+  fileOperations,
+  fileSystemStates,
+  fileSystemStatesPerFsck,
+  firstState,
+  seed,
+  timeoutMs,
+} from './budget.ts'
 import { cut } from './cut.ts'
 import { devicesOf, differenceOf, faultsOn, keysOn, newDisks, type RunShape } from './database-run.ts'
 import { leftoversOn, openRunning, ROOT, treeOn, volumeOn } from './file-system-run.ts'
 import { FileSystemWorkload, type Recognized } from './file-system-workload.ts'
 import type { Image } from './image.ts'
-import { Recording, withoutFlushes, type Recorded } from './recording.ts'
+import { Recording, withoutFlushes, type Command, type Recorded } from './recording.ts'
 import { faultsOf } from './testing.ts'
 import { treeDifference, type TreeState } from './tree-state.ts'
 
 const MIB = 2 ** 20
+const SECTOR = 512
+const SLOW = { timeout: timeoutMs }
 const KIB = 2 ** 10
 /** What is left of a recovery that no time went by in. */
 const NOW = 1_900_000_000
@@ -104,13 +114,22 @@ async function look(
   expect([await ofCut, await ofRecovered]).toEqual(['', ''])
 }
 
-/** Looks at states of a workload, as `recorded` has it. What is thrown is told with the numbers that make the state again. */
-async function forStates(workload: FileSystemWorkload, recorded: Recorded, states: number): Promise<void> {
-  for (let number = 0; number < states; number++) {
+/**
+ * Looks at states of a workload, as `recorded` has it, cut in the commands that `pointOf` tells; left out: anywhere, and the real fsck sees some of
+ * them. What is thrown is told with the numbers that make the state again.
+ */
+async function forStates(
+  workload: FileSystemWorkload,
+  recorded: Recorded,
+  states: number,
+  pointOf?: (number: number) => number,
+): Promise<void> {
+  for (let number = firstState; number < states; number++) {
     const random = new Random(seed, number)
-    const point = Math.min(workload.somePoint(random), recorded.commands.length)
+    const point = pointOf?.(number) ?? Math.min(workload.somePoint(random), recorded.commands.length)
     const images = cut(recorded, point, random)
-    const isSampled = number % fileSystemStatesPerFsck === 0 && referee.available()
+    const isJudged = pointOf !== undefined || number % fileSystemStatesPerFsck === 0
+    const isSampled = isJudged && referee.available()
     try {
       await look(workload, images, point, random, isSampled)
     } catch (error) {
@@ -121,10 +140,26 @@ async function forStates(workload: FileSystemWorkload, recorded: Recorded, state
   }
 }
 
+/** Whether a command writes the first sector of an entry whose rest was written by the one before. */
+function isHeadOf(command: Command, before: Command | undefined): boolean {
+  if (command.kind !== 'write through' || before?.kind !== 'write through') return false
+  return command.bytes.length === SECTOR && before.offset === command.offset + SECTOR
+}
+
 describe('a power cut while files are changed', () => {
   test.each(Object.keys(SHAPES))('%s', { timeout: timeoutMs }, async (name) => {
     const workload = worked(name)
     await forStates(workload, workload.recording, fileSystemStates)
+  })
+
+  test.each(['blocks of 4 KiB', 'encrypted'])('while the journal lets older entries go: %s', SLOW, async (name) => {
+    const workload = worked(name)
+    const { commands } = workload.recording
+    const heads = commands.flatMap((command, at) => (isHeadOf(command, commands.at(at - 1)) ? [at] : []))
+    expect(heads.length).toBeGreaterThan(1)
+    // in the rest, between the two, in the head
+    const points = heads.flatMap((at) => [at - 1, at - 1, at - 1, at, at])
+    await forStates(workload, workload.recording, Math.min(points.length, entriesTorn), (number) => points[number])
   })
 
   test('is noticed if nobody flushes', { timeout: timeoutMs }, async () => {

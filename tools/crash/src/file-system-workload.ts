@@ -6,7 +6,7 @@
  * and nothing behind it. It is not older than what was flushed.
  */
 
-import type { Database } from '@cowherd/db'
+import { VolumeError, type Database } from '@cowherd/db'
 import type { WritableFileSystem } from '@cowherd/fs'
 import { Random } from '@cowherd/fuzz'
 import { FileOperations } from './file-operations.ts'
@@ -191,8 +191,15 @@ export class FileSystemWorkload {
       // as when the journal's entry is full
       if (this.random.chance(0.4)) fs.sync()
     }
-    run()
-    hook.before = () => undefined
+    try {
+      run()
+    } catch (error) {
+      const isRefused = error instanceof VolumeError && error.code === 'ENOSPC' && transactions === 0
+      if (!isRefused) throw error
+      return // for want of room, before anything was changed
+    } finally {
+      hook.before = () => undefined
+    }
     if (transactions > transactionsMax) throw new Error(`took ${transactions} transactions`)
     const after = model.state
     const between = changing === undefined ? [] : seen.map((node) => dated(treeBetween(before, after, node, changing)))

@@ -5,7 +5,7 @@
 
 import { isTracked, type EntryOutcome, type EntryThread, type EntryWrite } from '@cowherd/db'
 import type { Random } from '@cowherd/fuzz'
-import type { WritableBlockDevice } from '@cowherd/shim'
+import { writeThroughHeadLast, type WritableBlockDevice } from '@cowherd/shim'
 
 export class LateThread implements EntryThread {
   private readonly devices: ReadonlyMap<string, WritableBlockDevice>
@@ -20,7 +20,7 @@ export class LateThread implements EntryThread {
     this.random = random
   }
 
-  start({ bytes, copies, flushFirst }: EntryWrite): void {
+  start({ bytes, headBytes, copies, flushFirst }: EntryWrite): void {
     const entry = bytes.slice()
     const flushed = flushFirst.filter(({ device }) => !isTracked(device) || device.beginFlush())
     this.written = []
@@ -32,7 +32,7 @@ export class LateThread implements EntryThread {
             this.own(device).flush(),
       ),
       ...copies.map(({ device, index, offset }) => () => {
-        this.own(device).writeThrough(entry, offset)
+        writeThroughHeadLast(this.own(device), entry, offset, headBytes)
         this.written.push(index)
       }),
     ]

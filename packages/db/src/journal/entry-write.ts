@@ -4,9 +4,12 @@
  * A flushed entry says that all before it is on stable storage: so first every device of the volume is flushed, whether it gets a copy or
  * not; then the copies are written through. Other entries are written, no more. This is all that a thread of its own would have to do; what
  * it needs to know is plain data.
+ *
+ * An entry that lets older ones go is written with its head last: cut off in between, it must not look like one. The reference forgets the older ones as soon
+ * as it sees the head, whether the rest is right or not (docs/format/writing.md).
  */
 
-import { DeviceError, type WritableBlockDevice } from '@cowherd/shim'
+import { DeviceError, writeThroughHeadLast, type WritableBlockDevice } from '@cowherd/shim'
 
 /** A device that takes part in flushes. */
 export interface FlushTarget {
@@ -26,6 +29,8 @@ export interface EntryWrite {
   /** The entry in whole blocks, encrypted, with its checksum. */
   readonly bytes: Uint8Array
   readonly isFlush: boolean
+  /** So many bytes at the beginning are written when all others are on stable storage; 0: all together. */
+  readonly headBytes: number
   readonly copies: readonly EntryCopy[]
   /** All devices that are written to; of no account unless it is a flush entry. */
   readonly flushFirst: readonly FlushTarget[]
@@ -56,7 +61,7 @@ export type FailedStep = 'flush' | 'write'
  * if `fail` throws, that is the end.
  */
 export function writeEntry(
-  { bytes, isFlush, copies, flushFirst }: EntryWrite,
+  { bytes, isFlush, headBytes, copies, flushFirst }: EntryWrite,
   fail: (device: number, step: FailedStep, error: DeviceError) => void,
 ): number[] {
   const failed = new Set<number>()
@@ -75,7 +80,8 @@ export function writeEntry(
   const written: number[] = []
   for (const { index, device, offset } of copies) {
     if (failed.has(index)) continue
-    const write = (): void => (isFlush ? device.writeThrough(bytes, offset) : device.write(bytes, offset))
+    const write = (): void =>
+      isFlush ? writeThroughHeadLast(device, bytes, offset, headBytes) : device.write(bytes, offset)
     if (attempt(index, 'write', write)) written.push(index)
   }
   return written

@@ -14,7 +14,8 @@ import { DeviceError } from '@cowherd/shim'
 import { JournalError } from '../errors.ts'
 import type { IntegritySeal } from '../integrity-seal.ts'
 import type { Key } from '../key.ts'
-import { writeEntry, type EntryOutcome, type EntryThread, type FailedStep, type FlushTarget } from './entry-write.ts'
+import { writeEntry } from './entry-write.ts'
+import type { EntryCopy, EntryOutcome, EntryThread, FailedStep, FlushTarget } from './entry-write.ts'
 import { JournalSpace, type JournalMember, type JournalPosition } from './journal-space.ts'
 import type { JournalStart } from './journal-start.ts'
 import { JOURNAL_ENTRY_MAX_BYTES, Jset } from './jset-layout.ts'
@@ -339,7 +340,7 @@ export class Journal {
       const seq = this.openSeq
       // What the open entry needs is settled before there is another one: a pin that moves to that one is not in this one.
       const lastSeq = this.pins.settle(seq)
-      this.place(this.sealed(lastSeq, isFlush), isFlush)
+      this.place(this.sealed(lastSeq, isFlush), isFlush, lastSeq)
       this.entry.reset()
       this.openSeq = seq + 1
       if (!isFlush) return
@@ -362,7 +363,7 @@ export class Journal {
       const copies = this.space.place(bytes.length / SECTOR, seq, new Set())
       this.mark(copies.map(({ index }) => index))
       const flushFirst = this.options.flushDevices.filter((device) => device.isWritable())
-      thread.start({ bytes, isFlush: true, copies, flushFirst })
+      thread.start({ bytes, isFlush: true, headBytes: this.headBytes(lastSeq, copies), copies, flushFirst })
       this.flight = { seq, lastSeq, bytes }
       this.entry.reset()
       this.openSeq = seq + 1
@@ -385,7 +386,7 @@ export class Journal {
       const unflushable = new Set<number>()
       for (const { device, step, error } of failures) this.failDevice(device, step, error, unflushable)
       // other devices, as these have failed
-      if (written.length === 0) this.place(bytes, true, seq)
+      if (written.length === 0) this.place(bytes, true, lastSeq, seq)
       else this.mark([...written])
       this.noteFlushed(seq, lastSeq)
     } catch (error) {
@@ -419,7 +420,7 @@ export class Journal {
   }
 
   /** Writes the closed entry to as many devices as there are to be copies. If all of these fail, to others. */
-  private place(bytes: Uint8Array, isFlush: boolean, seq = this.openSeq): void {
+  private place(bytes: Uint8Array, isFlush: boolean, lastSeq: number, seq = this.openSeq): void {
     if (this.isFirst) this.eraseTorn()
     this.space.advance(this.neededSeq(), this.lastOnDisk)
     this.space.discard()
@@ -436,13 +437,20 @@ export class Journal {
     for (;;) {
       const copies = this.space.place(bytes.length / SECTOR, seq, failed)
       this.mark(copies.map(({ index }) => index))
-      const written = writeEntry({ bytes, isFlush, copies, flushFirst }, fail)
+      const headBytes = isFlush ? this.headBytes(lastSeq, copies) : 0
+      const written = writeEntry({ bytes, isFlush, headBytes, copies, flushFirst }, fail)
       flushFirst = []
       if (written.length === 0) continue // these devices have failed: there are fewer now
       this.mark(written)
       if (!isFlush) this.unflushed.set(written.join(), written)
       return
     }
+  }
+
+  /** How much of an entry is its head, if that has to come last: as much as is written whole or not at all. */
+  private headBytes(lastSeq: number, copies: readonly EntryCopy[]): number {
+    if (lastSeq <= this.lastOnDisk) return 0
+    return copies.reduce((most, { device }) => Math.max(most, device.alignment), SECTOR)
   }
 
   /** Refuses to write a flushed entry if one before it may be lost, as none of these devices has it. */
