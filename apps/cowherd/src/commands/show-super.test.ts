@@ -46,7 +46,10 @@ test('a copy that is damaged is passed over, and told of', async () => {
   fs.closeSync(fd)
   try {
     const told = /^cowherd: .* sector 8: superblock: checksum mismatch .*; the copy at sector \d+ is used\n$/
-    for (const argv of [['show-super', damaged], ['ls', '-o', 'very_degraded', damaged]]) {
+    for (const argv of [
+      ['show-super', damaged],
+      ['ls', '-o', 'very_degraded', damaged],
+    ]) {
       expect(await cowherd(argv)).toMatchObject({ code: 0, err: expect.stringMatching(told) as unknown })
     }
   } finally {
