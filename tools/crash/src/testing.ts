@@ -91,7 +91,8 @@ export async function faultsOf(images: readonly Image[]): Promise<string> {
     })
     const { code, complaints, stdout, stderr } = await referee.fsck(paths)
     const isCut = code === 0 || (code === FIXED && complaints.some((line) => UNMARKED.test(line)))
-    return isCut && complaints.every((line) => OF_CUTS.some((pattern) => pattern.test(line))) ? '' : stdout + stderr
+    if (isCut && complaints.every((line) => OF_CUTS.some((pattern) => pattern.test(line)))) return ''
+    return `${stdout}${stderr}exit ${code}`
   } finally {
     rmSync(folder, { recursive: true })
   }

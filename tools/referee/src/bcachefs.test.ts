@@ -54,8 +54,10 @@ describe('failures of the tool itself', () => {
   })
 
   test('a tool that does nothing any more is ended and run again', async () => {
-    standIn(`echo said; [ $n = 3 ] || exec sleep 60`)
-    expect(await bcachefs(['fsck', '-n', image], { idleMs: 300 })).toMatchObject({ code: 0, stdout: 'said\n', runs: 3 })
+    standIn(`echo said; [ $n = 2 ] || exec sleep 60`)
+    expect(await bcachefs(['fsck', '-n', image], { idleMs: 300 })).toMatchObject({ code: 0, stdout: 'said\n', runs: 2 })
+    standIn(`exec sleep 60`)
+    expect(await bcachefs(['fsck', '-n', image], { idleMs: 300 })).toMatchObject({ code: 137, runs: 2 })
   })
 
   test('a tool that works is left alone', async () => {

@@ -22,6 +22,8 @@ export interface Verdict {
 
 /** One run in twelve fails by itself at worst, so all of these do once in 250,000 times. */
 const RUNS_MAX = 5
+/** It may be the volume at which it hangs, and finding that out takes its time. */
+const HANGS_MAX = 2
 const TIMEOUT_MS = 300_000
 /** It waits for nobody but disks. */
 const IDLE_MS = 10_000
@@ -51,7 +53,8 @@ export async function bcachefs(args: readonly string[], options: RunOptions = {}
   try {
     for (let runs = 1; ; runs++) {
       const ended = await run(tool, args, { timeoutMs: TIMEOUT_MS, idleMs: IDLE_MS, ...options })
-      if (runs === RUNS_MAX || !OWN_FAILURES.some((isIt) => isIt(ended))) return verdictOf(ended, runs)
+      const most = ended.hung ? HANGS_MAX : RUNS_MAX
+      if (runs >= most || !OWN_FAILURES.some((isIt) => isIt(ended))) return verdictOf(ended, runs)
       await kept?.putBack()
     }
   } finally {
