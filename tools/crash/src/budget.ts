@@ -16,16 +16,16 @@ export const statesPerFsck = isSoak ? 20 : 40
 export const modelSteps = isSoak ? 4_000 : 400
 export const cutTransactions = isSoak ? 1_000 : 150
 /** States tried of each database whose power is cut, and of how many the real fsck sees one, as it is and recovered. */
-export const databaseStates = isSoak ? 3_000 : 34
+export const databaseStates = isSoak ? 400 : 34
 export const databaseStatesPerFsck = isSoak ? 3 : 1
 /** What is done to a nearly full volume. */
 export const fullLifeSteps = isSoak ? 100_000 : 4_000
 /** Operations of a filesystem from a start to the end of its process, states tried of it, and of how many the real fsck sees one. */
 export const fileOperations = isSoak ? 400 : 60
-export const fileSystemStates = isSoak ? 1_000 : 10
+export const fileSystemStates = isSoak ? 400 : 10
 export const fileSystemStatesPerFsck = 5
 /** Entries of the journal that are cut in the middle. */
-export const entriesTorn = isSoak ? 400 : 40
+export const entriesTorn = isSoak ? 200 : 40
 /** Transactions in each of three openings of a golden volume. */
 export const goldenSteps = isSoak ? 2_000 : 150
 /** How long a test may take that grows with these numbers. */

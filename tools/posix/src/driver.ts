@@ -81,10 +81,11 @@ function versionOf(sources: readonly string[]): string {
 function ownFolder(): string {
   const uid = process.getuid?.() ?? 0
   const folder = path.join(os.tmpdir(), `cowherd-posix-${uid}`)
-  fs.mkdirSync(folder, { recursive: true, mode: 0o700 })
+  fs.mkdirSync(folder, { recursive: true, mode: 0o711 })
   const status = fs.lstatSync(folder)
   if (!status.isDirectory() || status.uid !== uid || (status.mode & 0o022) !== 0) {
     throw new PosixError(`${folder} isn't a directory of this user's own`)
   }
+  fs.chmodSync(folder, 0o711) // others may run what lies in it
   return folder
 }

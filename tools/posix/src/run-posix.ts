@@ -10,6 +10,8 @@ export interface PosixOptions {
   readonly cases?: readonly string[]
   /** How long a case may take before it is killed and has failed; 60 s by default. Whole seconds count. */
   readonly timeoutMs?: number
+  /** Root runs the cases as this user, who needs no account; `directory` is the user's. */
+  readonly user?: number
   /** Called as each case ends. */
   readonly onResult?: (result: CaseResult) => void
   /** Stops after the case at hand. */
@@ -32,7 +34,9 @@ export function runPosix(directory: string, options: PosixOptions = {}): Promise
 export async function runDriver(program: string, directory: string, options: PosixOptions): Promise<PosixRun> {
   const seconds = Math.max(1, Math.ceil((options.timeoutMs ?? 60_000) / 1000))
   const args = ['--timeout', String(seconds), directory, ...(options.cases ?? [])]
-  const driver = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const { user } = options
+  const identity = user === undefined ? {} : { uid: user, gid: user }
+  const driver = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], ...identity })
   const ended = new Promise<number | null>((resolve, reject) => {
     driver.on('error', reject)
     driver.on('close', resolve)

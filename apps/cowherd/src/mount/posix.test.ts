@@ -1,8 +1,9 @@
 /**
- * The suite of POSIX conformance on our own mounts, as root and with other users let in: all of it holds. Afterwards the volume is in order,
+ * The suite of POSIX conformance on our own mounts, as root and with other users let in, and as one of them: all of it holds. Afterwards the volume is in order,
  * and empty. COWHERD_SOAK=1: mounted in all the ways that may make a difference.
  */
 
+import { join } from 'node:path'
 import { fuseAvailable } from '@cowherd/fixtures'
 import { faultsOf, posixAvailable, runPosix, tableOf, type PosixRun } from '@cowherd/posix'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -10,6 +11,8 @@ import { isSoak, WorkPlace } from '../testing/work-place.ts'
 
 /** How many cases hold at least: not so many are skipped. */
 const HOLDING_AS_ROOT = 440
+const HOLDING_AS_USER = 250
+const USER = 60_001
 const LIMIT_MS = 1_800_000 // a busy machine is no failure
 
 let place: WorkPlace
@@ -43,6 +46,19 @@ const unavailable = posixAvailable()
 if (unavailable !== undefined) console.warn(`skipped: ${unavailable}`)
 
 describe.skipIf(unavailable !== undefined || !fuseAvailable())('a mount conforms', () => {
+  test.runIf(isSoak)('to an ordinary user too, in a directory of theirs (soak)', { timeout: LIMIT_MS }, async () => {
+    await place.format(256)
+    await place.run('chmod', ['755', place.folder])
+    await place.mount(place.image, ['-o', 'rw,allow_other'])
+    await place.inside(`mkdir own && chown ${USER}:${USER} own`)
+    const run = await runPosix(join(place.directory, 'own'), { timeoutMs: LIMIT_MS / 2, user: USER })
+    expect(faultsOf(run), tableOf(run)).toEqual([])
+    expect(run.results.filter(({ outcome }) => outcome === 'ok').length, tableOf(run)).toBeGreaterThan(HOLDING_AS_USER)
+    expect(await place.inside('ls -A own')).toBe('')
+    await place.unmount()
+    await place.judge()
+  })
+
   test.each(WAYS)('%s', { timeout: LIMIT_MS }, async (_name, options, format) => {
     await place.format(256, format)
     await place.run('chmod', ['755', place.folder]) // for other users
