@@ -18,7 +18,7 @@ import {
 } from './budget.ts'
 import { cut } from './cut.ts'
 import { devicesOf, differenceOf, faultsOn, keysOn, newDisks, type RunShape } from './database-run.ts'
-import { leftoversOn, openRunning, ROOT, treeOn, volumeOn } from './file-system-run.ts'
+import { isInterrupted, leftoversOn, openRunning, ROOT, treeOn, volumeOn } from './file-system-run.ts'
 import { FileSystemWorkload, type Recognized } from './file-system-workload.ts'
 import type { Image } from './image.ts'
 import { Recording, withoutFlushes, type Command, type Recorded } from './recording.ts'
@@ -91,7 +91,7 @@ async function look(
   isSampled: boolean,
 ): Promise<void> {
   const { tree } = recognize(workload, images, point)
-  const ofCut = isSampled ? faultsOf(images) : ''
+  const ofCut = isSampled && !isInterrupted(images) ? faultsOf(images) : ''
 
   const recovery = recover(images, 2)
   const recovered = whole(recovery)

@@ -61,6 +61,14 @@ export function treeOn(images: readonly Image[]): TreeState {
   return readTree(openFileSystem(volumeOn(images)))
 }
 
+/**
+ * Whether the next start goes on with something, such as cutting a file that has many extents. The real fsck looks at extents before it does so, and finds some
+ * behind the file's end.
+ */
+export function isInterrupted(images: readonly Image[]): boolean {
+  return volumeOn(images).cursor(BtreeId.loggedOps).seek(POS_MIN)
+}
+
 /** What is on recovered disks that doesn't belong to any file of the tree: a line each. */
 export function leftoversOn(images: readonly Image[], tree: TreeState): string[] {
   const volume = volumeOn(images)
