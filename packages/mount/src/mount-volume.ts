@@ -6,7 +6,8 @@
  * the volume is shut down. The engine's own claim is given up for it at the last moment, when the volume is open and nothing is being written.
  */
 
-import { statfs, statSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { statSync } from 'node:fs'
 import { clearStale, MountError, mountFuse } from '@cowherd/fuse'
 import type { AccessTimesKept } from './access-times.ts'
 import { SOLE_USER_TIMES, type CacheTimes, type MountManner } from './caching.ts'
@@ -157,12 +158,17 @@ function mayBeRead(error: unknown): error is EngineError {
   )
 }
 
-/** What sends the kernel's request for statfs(2) to the mount on `directory`, one at a time. Any request wakes one of its threads. */
+/**
+ * What sends the kernel's request for statfs(2) to the mount on `directory`, one at a time. Any request wakes one of its threads. A child process does it: were this
+ * one killed meanwhile, a thread of its own that waits for its own answer would keep it from ending, and with it /dev/fuse open, for ever.
+ */
 function asking(directory: string): () => void {
   let isAsking = false
   return () => {
     if (isAsking) return
     isAsking = true
-    statfs(directory, () => (isAsking = false))
+    const child = spawn('stat', ['-f', '--', directory], { stdio: 'ignore' })
+    const done = (): void => void (isAsking = false)
+    child.once('error', done).once('close', done).unref()
   }
 }

@@ -22,7 +22,12 @@ import { isSoak, LIMIT, linesOf, RW, withoutBlocks, WorkPlace } from '../testing
 const SAMPLE = ['encrypted', 'full', 'reflink', 'replicas', 'snapshots', 'unclean']
 const SEEN_BY_LINUX = ['encrypted', 'replicas', 'snapshots', 'unclean']
 /** Programs may be refused something there: no room, a snapshot that can only be read, a subvolume that files don't leave. */
-const REFUSING: Readonly<Record<string, readonly string[]>> = { full: ['full'], snapshots: ['apart', 'read only'] }
+const REFUSING: Readonly<Record<string, readonly string[]>> = {
+  full: ['full'],
+  // the smallest: it is when Linux has changed it too
+  casehash: ['full'],
+  snapshots: ['apart', 'read only'],
+}
 /** In these Linux has left something that the real fsck would mend, which is mended first: a tree of snapshots names a subvolume that is gone. */
 const MENDED_FIRST = ['snapshots']
 /** Rights are checked, and access lists are there. */

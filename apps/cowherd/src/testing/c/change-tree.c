@@ -16,12 +16,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -32,6 +35,8 @@
 #define DEPTH_FILLED 2
 #define REMOVED_EVERY 9
 #define RENAMED_EVERY 5
+/* With less, a page more may find none. */
+#define ROOM_LEAST (4 << 20)
 
 static uint8_t bytes[BYTES_MAX] __attribute__((aligned(4096)));
 static uint64_t state;
@@ -131,12 +136,39 @@ static int make_file(int dir, const char *name, size_t length)
 	return 1;
 }
 
+static sigjmp_buf bus_error;
+
+static void on_bus_error(int signal)
+{
+	(void)signal;
+	siglongjmp(bus_error, 1);
+}
+
+/* A page of mapped memory that finds no room is a signal: it must be for want of room. */
+static void no_page(int fd)
+{
+	struct statvfs room;
+
+	sure(fstatvfs(fd, &room), "fstatvfs");
+	if (room.f_bavail * room.f_bsize > ROOM_LEAST) {
+		fprintf(stderr, "bus error with %llu bytes of room\n", (unsigned long long)room.f_bavail * room.f_bsize);
+		exit(1);
+	}
+	count("full");
+}
+
 static void write_mapped(int fd, size_t size)
 {
 	size_t at = below(size), length = 1 + below(size - at < 9000 ? size - at : 9000), page = at & ~(size_t)4095;
 	uint8_t *map = mmap(NULL, at + length - page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)page);
 
 	sure(map == MAP_FAILED ? -1 : 0, "mmap");
+	signal(SIGBUS, on_bus_error);
+	if (sigsetjmp(bus_error, 1)) {
+		no_page(fd);
+		munmap(map, at + length - page);
+		return;
+	}
 	memcpy(map + at - page, some(length), length);
 	if (msync(map, at + length - page, MS_SYNC) == 0)
 		count("map");
