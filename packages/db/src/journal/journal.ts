@@ -449,7 +449,8 @@ export class Journal {
 
   /** How much of an entry is its head, if that has to come last: as much as is written whole or not at all. */
   private headBytes(lastSeq: number, copies: readonly EntryCopy[]): number {
-    if (lastSeq <= this.lastOnDisk) return 0
+    // the first since the start: what a shutdown left needs nothing but itself
+    if (!this.isFirst && lastSeq <= this.lastOnDisk) return 0
     return copies.reduce((most, { device }) => Math.max(most, device.alignment), SECTOR)
   }
 
